@@ -70,13 +70,22 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_gptimg.hooks.gptimg"]}
         ],
         "operators": [
-            {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_gptimg.operators.generate"]}
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_gptimg.operators.generate"],
+            }
         ],
         "sensors": [
-            {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_gptimg.sensors.generation"]}
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_gptimg.sensors.generation"],
+            }
         ],
         "triggers": [
-            {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_gptimg.triggers.generation"]}
+            {
+                "integration-name": INTEGRATION,
+                "python-modules": ["airflow_provider_gptimg.triggers.generation"],
+            }
         ],
         "connection-types": [
             {

@@ -1,0 +1,271 @@
+"""The HTTP client: drives flows over a socket. The only module that knows httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
+from functools import lru_cache
+from typing import Any
+
+import httpx
+
+from airflow_provider_gptimg import __version__
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
+from airflow_provider_gptimg.api.generation import shorten
+from airflow_provider_gptimg.api.limits import Bucket
+from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.api.wire import Category, Reply, Request, retry_after
+
+USER_AGENT = f"airflow-provider-gptimg/{__version__}"
+"""A library's default may be answered 403 (contract: Base and auth)."""
+
+MAX_REPLY_BYTES = 4 * 1024 * 1024
+"""An answer is a few hundred bytes; more than this is not one, and is not read into memory."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to come about, if the settings do not allow less."""
+
+MAX_PAUSE = 300.0
+"""Longest pause in seconds that one 429 may impose on all other calls of a process."""
+
+# httpx logs each URL at INFO: noise by the thousand in a triggerer, and generation ids are enough to
+# follow a wait. Who configures that logger keeps what they configured.
+if logging.getLogger("httpx").level == logging.NOTSET:
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class Buckets:
+    """The rate limits of one account within one process (contract: Rate limits)."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._buckets: dict[Category, Bucket] = {
+            "submit": Bucket(settings.limits.submits, clock),
+            "query": Bucket(settings.limits.queries, clock),
+        }
+
+    def turns(self, category: Category) -> Iterable[float]:
+        """Return the sleeps, in seconds, until a call's turn has come."""
+        bucket = self._buckets.get(category)
+        return bucket.turns() if bucket else ()
+
+    def heed(self, category: Category, reply: Reply) -> None:
+        """After a 429, let no call of this category go out until the service wants more."""
+        bucket = self._buckets.get(category)
+        if reply.status == 429 and bucket:
+            wanted = retry_after(reply.headers.get("retry-after"), time.time())
+            bucket.pause(min(1.0 if wanted is None else wanted, MAX_PAUSE))
+
+
+class SyncClient:
+    """Drives flows in the calling thread.
+
+    :param transport: where requests go instead of the network (tests).
+    :param sleep: replaces ``time.sleep`` (tests).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        buckets: Buckets | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._buckets = buckets or Buckets(settings)
+        self._sleep = sleep
+        self._http = httpx.Client(transport=transport, **_options(settings))
+
+    def __enter__(self) -> SyncClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def run(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end and return its result.
+
+        :raises ApiError: whatever the flow raises.
+        """
+        with closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        reply = self._perform(step)
+                    except ApiError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+
+    def _perform(self, step: Send | Sleep) -> Reply | None:
+        if isinstance(step, Send):
+            return self._send(step.request)
+        self._sleep(step.seconds)
+        return None
+
+    def _send(self, request: Request) -> Reply:
+        for seconds in self._buckets.turns(request.category):
+            self._sleep(seconds)
+        answer = _Answer(request, self._settings.timeout)
+        try:
+            with self._http.stream(**_arguments(request)) as response:
+                for chunk in response.iter_bytes():
+                    answer.add(chunk)
+        except _NO_ANSWER as error:
+            raise answer.broken(error) from error
+        reply = answer.reply(response)
+        self._buckets.heed(request.category, reply)
+        return reply
+
+
+class AsyncClient:
+    """Drives flows on an event loop; parameters as for :class:`SyncClient`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        buckets: Buckets | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._buckets = buckets or Buckets(settings)
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(transport=transport, **_options(settings))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end and return its result.
+
+        :raises ApiError: whatever the flow raises.
+        """
+        with closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        reply = await self._perform(step)
+                    except ApiError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+
+    async def _perform(self, step: Send | Sleep) -> Reply | None:
+        if isinstance(step, Send):
+            return await self._send(step.request)
+        await self._sleep(step.seconds)
+        return None
+
+    async def _send(self, request: Request) -> Reply:
+        for seconds in self._buckets.turns(request.category):
+            await self._sleep(seconds)
+        answer = _Answer(request, self._settings.timeout)
+        try:
+            async with self._http.stream(**_arguments(request)) as response:
+                async for chunk in response.aiter_bytes():
+                    answer.add(chunk)
+        except _NO_ANSWER as error:
+            raise answer.broken(error) from error
+        reply = answer.reply(response)
+        self._buckets.heed(request.category, reply)
+        return reply
+
+
+class _Answer:
+    """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds."""
+
+    def __init__(self, request: Request, timeout: float) -> None:
+        self._what = f"{request.method} {request.path}"
+        self._body = bytearray()
+        self._longest = 2 * timeout
+        self._until = time.monotonic() + self._longest
+
+    def add(self, chunk: bytes) -> None:
+        self._body += chunk
+        if len(self._body) > MAX_REPLY_BYTES:
+            raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read on")
+        if time.monotonic() > self._until:
+            raise self._malformed(f"was still coming after {self._longest:g} s")
+
+    def broken(self, error: Exception) -> ApiError:
+        """Return the error for a request whose answer did not come, or did not come to an end.
+
+        httpx's own texts, which it quotes, hold no header and so no key.
+        """
+        if self._body:
+            return self._malformed(f"broke off ({type(error).__name__})")
+        how = "timed out" if isinstance(error, httpx.TimeoutException) else f"failed: {error}"
+        return ApiError(
+            Kind.UNREACHABLE,
+            f"{self._what} {how} ({type(error).__name__}).",
+            not_accepted=isinstance(error, _NEVER_SENT),
+        )
+
+    def reply(self, response: httpx.Response) -> Reply:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, bytes(self._body))
+
+    def _malformed(self, what: str) -> ApiError:
+        start = shorten(bytes(self._body[:1_000]).decode("utf-8", "replace"))
+        return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
+
+
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+@lru_cache(maxsize=8)
+def _ssl_context(verify: bool | str) -> ssl.SSLContext:
+    # Reading the CA bundle takes tens of milliseconds of CPU, so once per process, not per client.
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return httpx.create_ssl_context(verify=verify)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "base_url": settings.base_url,
+        "headers": {
+            "Authorization": f"Bearer {settings.api_key}",
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            # Answers are small; uncompressed, a hostile one cannot unfold in memory.
+            "Accept-Encoding": "identity",
+        },
+        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+        "limits": httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30.0),
+        "verify": _ssl_context(settings.verify),
+        "proxy": settings.proxy,
+        # A redirect would send the key, or the money, somewhere else.
+        "follow_redirects": False,
+    }
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"method": request.method, "url": request.path}
+    if request.body is not None:
+        arguments |= {"content": request.body, "headers": {"Content-Type": "application/json"}}
+    if request.file is not None:
+        file = request.file
+        arguments["files"] = {"file": (file.name, file.content, file.mime_type)}
+    return arguments

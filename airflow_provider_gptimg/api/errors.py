@@ -1,0 +1,109 @@
+"""Everything that can go wrong between a request and its images, as one class and its kinds."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Kind(str, Enum):
+    """What went wrong; the value is the reason code that trigger events carry.
+
+    Status codes are those of the contract's table "Errors".
+    """
+
+    INVALID = "invalid"  # refused here, before anything was sent
+    BAD_REQUEST = "bad_request"  # 400, 413 and other 4xx
+    AUTHENTICATION = "authentication"  # 401
+    QUOTA = "quota"  # 402
+    PERMISSION = "permission"  # 403
+    POLICY = "content_policy"  # 422
+    MODEL_UNAVAILABLE = "model_unavailable"  # 503 model_not_found / no channel
+    NOT_FOUND = "not_found"  # 404
+    RATE_LIMITED = "rate_limited"  # 429
+    UNAVAILABLE = "unavailable"  # 5xx
+    UNREACHABLE = "unreachable"  # no connection, or it broke
+    MALFORMED = "malformed"  # an answer that cannot be read
+    AMBIGUOUS = "ambiguous"  # a submission of which nobody knows whether it was accepted
+    FAILED = "failed"  # the generation failed at the service
+    NO_IMAGES = "no_images"  # completed, without any URL
+    EXPIRED = "expired"  # completed, but its images are gone
+    TIMEOUT = "timeout"  # we stopped looking
+
+
+FINAL = frozenset(
+    {
+        Kind.INVALID,
+        Kind.BAD_REQUEST,
+        Kind.AUTHENTICATION,
+        Kind.QUOTA,
+        Kind.PERMISSION,
+        Kind.POLICY,
+        Kind.MODEL_UNAVAILABLE,
+    }
+)
+"""The kinds that the same request, sent again, cannot mend (contract: Errors)."""
+
+LIVES = "24 hours"
+"""How long the service keeps result URLs (contract: Status)."""
+
+
+class ApiError(Exception):
+    """An error of the service, of the way to it, or of what was to be sent.
+
+    :param kind: what went wrong.
+    :param message: one sentence for people: what, the value, what is allowed.
+    :param status: HTTP status, where there was an answer.
+    :param code: the service's own error code.
+    :param retry_after: seconds the service asks to wait.
+    :param not_accepted: True where the service surely did not take the request, so that sending it
+        again cannot pay twice (contract: Errors; connect errors, 429, 503 ``rate_limit_unavailable``).
+    :param generation_id: the generation this is about, once there is one.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        not_accepted: bool = False,
+        generation_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.not_accepted = not_accepted
+        self.generation_id = generation_id
+
+    def __str__(self) -> str:
+        if self.generation_id is None:
+            return self.message
+        return f"{self.message} {self._fate()}"
+
+    def about(self, generation_id: str) -> ApiError:
+        """Return self, naming the generation it is about."""
+        self.generation_id = self.generation_id or generation_id
+        return self
+
+    def _fate(self) -> str:
+        if self.kind is Kind.NOT_FOUND:
+            return f"[generation {self.generation_id}]"
+        if self.kind is Kind.FAILED:
+            return f"[generation {self.generation_id}: accepted, failed at the service, which refunds it]"
+        return (
+            f"[generation {self.generation_id}: accepted and billed; it may still finish, and its images "
+            f"can be had for {LIVES} after that]"
+        )
+
+
+def invalid(field: str, value: object, allowed: str) -> ApiError:
+    """Return the error for a bad input: its field, its value (shortened) and what is allowed."""
+    shown = repr(value)
+    if len(shown) > 120:
+        shown = f"{shown[:100]}… ({len(shown)} characters)"
+    return ApiError(Kind.INVALID, f"{field}={shown} is not allowed: {allowed}.")

@@ -1,0 +1,194 @@
+"""What is done with the service, step by step, without doing any of it.
+
+A flow is a generator: it yields :class:`Send` and :class:`Sleep`, is sent the reply to each request,
+and returns its result. Whoever drives it does the I/O: the sync client of a worker, the async client
+of a trigger, a test with replies written by hand. So a retry, a wait and a submission are decided in
+one place, whichever way a task waits.
+
+A driver throws :class:`ApiError` into the flow where a request got no answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airflow_provider_gptimg.api import wire
+from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.wire import Reply, Request
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send this request; the driver sends its :class:`Reply` back, or throws an ApiError."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+T = TypeVar("T")
+Flow = Generator["Send | Sleep", "Reply | None", T]
+Clock = Callable[[], float]
+"""Returns Unix seconds: deadlines outlive processes, so they are wall-clock time."""
+
+CONNECT_ATTEMPTS = 4
+"""How often one call is sent when no connection comes about."""
+
+MAX_BACKOFF = 30.0
+"""Longest pause in seconds between two attempts of one call, unless the service asks for more."""
+
+MIN_PAUSE = 0.1
+"""Shortest pause in seconds between two looks: an interval of 0 must not become a busy loop."""
+
+POLL_FAILURES_TOLERATED = 5
+"""So many status queries in a row may fail before a wait gives up (design: Trigger)."""
+
+
+def call(
+    request: Request, *, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS
+) -> Flow[Reply]:
+    """Send one request, and again while the service surely did not accept it.
+
+    That is after connect errors (``attempts`` times in all), and after 429 and 503
+    ``rate_limit_unavailable`` until ``give_up_at``: those say "later", not "no" (contract: Errors).
+
+    :raises ApiError: every other failure, at once.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            reply = _reply(request, (yield Send(request)))
+            error = wire.error_in(reply, now=clock())
+            if error is None:
+                return reply
+        except ApiError as unanswered:
+            error = unanswered
+        if not error.not_accepted or (error.status is None and attempt >= attempts):
+            raise error
+        backoff = min(2.0 ** (attempt - 1), MAX_BACKOFF)
+        delay = max(error.retry_after or 0.0, backoff) * random.uniform(1.0, 1.25)
+        if clock() + delay > give_up_at:
+            raise error
+        yield Sleep(delay)
+
+
+def _reply(request: Request, answer: Reply | None) -> Reply:
+    if answer is None:
+        raise TypeError(f"a driver must answer {request.method} {request.path} with a Reply")
+    return answer
+
+
+def query(
+    generation_or_business_id: str, *, clock: Clock, give_up_at: float, attempts: int = 1
+) -> Flow[Generation]:
+    """Ask once what became of a generation, by its own id or by its business id.
+
+    :raises ApiError: NOT_FOUND for an id the service does not know; whatever else went wrong.
+    """
+    request = wire.status_query(generation_or_business_id)
+    reply = yield from call(request, clock=clock, give_up_at=give_up_at, attempts=attempts)
+    return wire.read_generation(reply)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to wait between two looks at a generation.
+
+    :param interval: seconds; the service advises 5 to 10 with jitter (contract: Status).
+    :param exponential: double it from look to look, as Airflow's ``exponential_backoff`` does.
+    :param max_wait: seconds between two looks at most.
+    """
+
+    interval: float = 5.0
+    exponential: bool = False
+    max_wait: float | None = None
+
+    def pause(self, looks: int) -> float:
+        """Return the seconds to sleep after ``looks`` looks."""
+        pause = self.interval * random.uniform(0.9, 1.1)
+        if self.exponential:
+            # As Airflow's BaseSensorOperator does it: half the interval after the first look and
+            # double from look to look, plus up to as much again as jitter.
+            least = max(float(int(self.interval * 2.0 ** min(looks - 2, 60))), 1.0)
+            pause = least * random.uniform(1.0, 2.0)
+        return max(MIN_PAUSE, pause if self.max_wait is None else min(pause, self.max_wait))
+
+
+def look(generation_id: str, *, pace: Pace, deadline: float, clock: Clock) -> Flow[Generation]:
+    """Look at a generation until one look succeeds, tolerating a few failures in a row.
+
+    :raises ApiError: at once for what no further look can mend (401, 403, 404 and their like), after
+        too many failures in a row, or TIMEOUT if the last look at the deadline failed too.
+    """
+    failures = 0
+    while True:
+        try:
+            request = wire.status_query(generation_id)
+            reply = yield from call(request, clock=clock, give_up_at=deadline, attempts=1)
+            return wire.read_generation(reply, asked_id=generation_id)
+        except ApiError as error:
+            error.about(generation_id)
+            if error.kind in FINAL or error.kind is Kind.NOT_FOUND:
+                raise
+            failures += 1
+            if clock() >= deadline:
+                raise _timeout(generation_id, f"the last look failed: {error.message}") from error
+            if failures > POLL_FAILURES_TOLERATED:
+                error.message = f"{failures} status queries in a row failed, the last one so: {error.message}"
+                raise
+            pause = max(pace.pause(failures), error.retry_after or 0.0)
+        yield Sleep(_until(deadline, pause, clock))
+
+
+def wait(
+    generation_id: str,
+    *,
+    pace: Pace,
+    deadline: float,
+    clock: Clock,
+    first_look_after: float | None = None,
+    on_unknown_status: Callable[[str], None] = lambda status: None,
+) -> Flow[Generation]:
+    """Wait until a generation is completed, and return it with its images.
+
+    :param deadline: Unix seconds; there is one last look at it.
+    :param first_look_after: seconds before the first look, the pace's own pause by default.
+    :param on_unknown_status: told once of each status the contract does not know; it means "running".
+    :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
+    """
+    looks, unknown = 0, set()
+    pause = pace.pause(1) if first_look_after is None else first_look_after
+    while True:
+        yield Sleep(_until(deadline, pause, clock))
+        generation = yield from look(generation_id, pace=pace, deadline=deadline, clock=clock)
+        looks += 1
+        if generation.is_final:
+            return generation.completed()
+        if generation.is_unknown and generation.status not in unknown:
+            unknown.add(generation.status)
+            on_unknown_status(generation.status)
+        if clock() >= deadline:
+            raise _timeout(generation_id, f"its status is still {generation.status!r}")
+        pause = pace.pause(looks)
+
+
+def _until(deadline: float, pause: float, clock: Clock) -> float:
+    return max(0.0, min(pause, deadline - clock()))
+
+
+def _timeout(generation_id: str, last_seen: str) -> ApiError:
+    return ApiError(
+        Kind.TIMEOUT,
+        f"The time limit for the generation is over; {last_seen}.",
+        generation_id=generation_id,
+    )

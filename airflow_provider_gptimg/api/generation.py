@@ -1,0 +1,168 @@
+"""A generation as the service tells of it, read tolerantly from every shape that has been seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+
+QUEUED = "queued"
+COMPLETED = "completed"
+FAILED = "failed"
+RUNNING = frozenset({QUEUED, "in_progress", "pending", "submitted", "processing"})
+"""Statuses known to mean "not yet" (contract: Status); any other but the final two means it too."""
+
+MAX_URLS = 1_000
+"""More result URLs than that are not an answer of this service; the rest is not read."""
+
+_YEAR_10000 = 253_402_300_800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What one answer says of a generation (contract: Submit, Status).
+
+    :param id: the service's task id, opaque.
+    :param status: as answered, in lower case; see :attr:`is_final`.
+    :param progress: percent, 0-100, None where not given; not reliable.
+    :param created_at: Unix seconds, UTC; likewise ``completed_at``, ``expires_at``, ``answered_at``.
+    :param answered_at: the service's own clock when it answered (the ``Date`` header).
+    :param urls: the result URLs in order; empty until completed.
+    :param reason: why it failed, in the service's words.
+    """
+
+    id: str
+    status: str = QUEUED
+    model: str | None = None
+    progress: int | None = None
+    created_at: float | None = None
+    completed_at: float | None = None
+    expires_at: float | None = None
+    answered_at: float | None = None
+    urls: tuple[str, ...] = ()
+    client_business_id: str | None = None
+    reason: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the service is done with it: completed or failed."""
+        return self.status in (COMPLETED, FAILED)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the status is one the contract does not name."""
+        return not self.is_final and self.status not in RUNNING
+
+    def age(self, now: float) -> float:
+        """Return the seconds since the submission, by the service's own clock where it shows one."""
+        if self.created_at is None:
+            return 0.0
+        return max(0.0, (self.answered_at or now) - self.created_at)
+
+    def is_expired(self, now: float) -> bool:
+        """Return whether its images are gone at ``now`` (Unix seconds)."""
+        return self.expires_at is not None and self.expires_at <= (self.answered_at or now)
+
+    def completed(self) -> Generation:
+        """Return self, a completed generation with images.
+
+        :raises ApiError: kind FAILED, or NO_IMAGES where a completed generation has no URL.
+        """
+        if self.status == FAILED:
+            raise ApiError(
+                Kind.FAILED,
+                f"The service could not make the image: {self.reason or 'it gave no reason'}.",
+                generation_id=self.id,
+            )
+        if not self.urls:
+            raise ApiError(
+                Kind.NO_IMAGES,
+                "The service says the generation is completed, but names no image URL.",
+                generation_id=self.id,
+            )
+        return self
+
+    @classmethod
+    def read(
+        cls, data: Mapping[str, Any], *, asked_id: str | None = None, answered_at: float | None = None
+    ) -> Generation:
+        """Read one generation from an answer's JSON object.
+
+        :param asked_id: the id that was asked for, used where the answer repeats none.
+        :raises ApiError: kind MALFORMED if there is no id at all.
+        """
+        generation_id = data.get("id") or asked_id
+        if isinstance(generation_id, int) and not isinstance(generation_id, bool):
+            generation_id = str(generation_id)
+        if not isinstance(generation_id, str) or not generation_id:
+            raise ApiError(Kind.MALFORMED, f"The answer has no generation id: {shorten(str(dict(data)))}")
+        status = data.get("status")
+        business_id = data.get("client_business_id")
+        return cls(
+            id=generation_id,
+            status=status.strip().lower() if isinstance(status, str) and status.strip() else QUEUED,
+            model=data["model"] if isinstance(data.get("model"), str) else None,
+            progress=_percent(data.get("progress")),
+            created_at=_seconds(data.get("created_at")),
+            completed_at=_seconds(data.get("completed_at")),
+            expires_at=_seconds(data.get("expires_at")),
+            answered_at=answered_at,
+            urls=_result_urls(data),
+            client_business_id=business_id if isinstance(business_id, str) else None,
+            reason=_reason(data),
+        )
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """Return at most ``limit`` printable characters of a text that came from outside."""
+    shown = "".join(c if c.isprintable() else " " for c in text[: limit * 4])
+    return " ".join(shown.split())[:limit]
+
+
+def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
+    result = data.get("result")
+    places = [
+        result.get("data") if isinstance(result, Mapping) else None,
+        data.get("images"),
+        data.get("url"),
+    ]
+    for place in places:
+        urls = [url for url in _urls_in(place) if url.startswith(("https://", "http://"))]
+        if urls:
+            return tuple(urls[:MAX_URLS])
+    return ()
+
+
+def _urls_in(value: object) -> Iterator[str]:
+    """Yield URLs from a list of objects, one object, or a bare URL: all three have been seen."""
+    for item in value if isinstance(value, list) else [value]:
+        url = item.get("url") if isinstance(item, Mapping) else item
+        if isinstance(url, str):
+            yield url
+
+
+def _reason(data: Mapping[str, Any]) -> str | None:
+    error = data.get("error")
+    parts: list[object] = [error]
+    if isinstance(error, Mapping):
+        parts = [error.get("code"), error.get("message")]
+    said = [shorten(str(part)) for part in (*parts, data.get("fail_reason")) if part not in (None, "")]
+    return ": ".join(dict.fromkeys(said)) or None
+
+
+def _percent(value: object) -> int | None:
+    number = _seconds(value)
+    return min(100, int(number)) if number is not None else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and 0 <= number < _YEAR_10000 else None

@@ -1,0 +1,68 @@
+"""Rate limits: how many calls the account may make, and the bucket that keeps a process within it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+SUBMITS_PER_SECOND: Mapping[str, float] = {"default": 300 / 60, "vip": 1_000 / 60, "svip": 2_000 / 60}
+QUERIES_PER_SECOND: Mapping[str, float] = {"default": 3_000 / 60, "vip": 10_000 / 60, "svip": 30_000 / 60}
+"""Calls a second by group (contract: Rate limits)."""
+
+BURST_SECONDS = 10.0
+"""The service's buckets hold ten seconds' worth of calls (contract: Rate limits)."""
+
+MARGIN = 0.9
+"""Share of a full bucket that we use: calls arrive less evenly than they were sent."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Calls a second that the account may make."""
+
+    submits: float = SUBMITS_PER_SECOND["default"]
+    queries: float = QUERIES_PER_SECOND["default"]
+
+
+class Bucket:
+    """A token bucket that books ahead: each call learns how long it must wait for its turn.
+
+    Booked turns are spaced evenly, so a crowd that was held up leaves at the allowed rate instead of
+    all at once. It never waits itself, so threads and event loops share the same one.
+
+    :param rate: calls a second.
+    :param clock: returns monotonic seconds.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self._interval = 1.0 / rate
+        self._tolerance = max(0.0, rate * BURST_SECONDS * MARGIN - 1.0) * self._interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        # The moment at which the bucket will be full again (generic cell rate algorithm).
+        self._full_at = clock()
+        self._closed_until = clock()
+
+    def turns(self) -> Iterator[float]:
+        """Yield the seconds to sleep until this call's turn has come; nothing if it has come already."""
+        while True:
+            seconds = self._book()
+            if seconds > 0:
+                yield seconds
+            if self._clock() >= self._closed_until:
+                return
+            # Closed while we slept: the turn is void, and a new one is booked after the pause.
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for so many seconds, then at the allowed rate without a burst."""
+        with self._lock:
+            self._closed_until = max(self._closed_until, self._clock() + seconds)
+            self._full_at = max(self._full_at, self._closed_until + self._tolerance)
+
+    def _book(self) -> float:
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._full_at - self._tolerance)
+            self._full_at = max(self._full_at, turn) + self._interval
+            return turn - now

@@ -1,0 +1,192 @@
+"""A generation as it is asked for: checked completely before anything is sent or paid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL, RESOLUTIONS, model_named
+
+MAX_PROMPT_CHARACTERS = 32_000
+"""Contract: Submit, ``prompt`` (seed)."""
+
+BUSINESS_ID = "[A-Za-z0-9_-]{1,96}"
+"""What careful clients keep to; the service's rule is unknown (contract: Finding a task again)."""
+
+OWN_FIELDS = ("model", "prompt", "size", "resolution", "n", "reference_images", "client_business_id")
+"""Fields with an argument of their own, which ``extra_body`` may therefore not repeat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One request for images (contract: Submit). Build it with :meth:`checked`.
+
+    :param reference_images: http(s) URLs.
+    :param extra_body: fields of the service that have no argument here.
+    """
+
+    prompt: str
+    model: str = DEFAULT_MODEL
+    size: str = "1:1"
+    resolution: str = "1K"
+    n: int = 1
+    reference_images: tuple[str, ...] = ()
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def checked(
+        cls,
+        prompt: object,
+        *,
+        model: object = DEFAULT_MODEL,
+        size: object = "1:1",
+        resolution: object = "1K",
+        n: object = 1,
+        reference_images: object = None,
+        image_urls: object = None,
+        response_format: object = "url",
+        extra_body: object = None,
+    ) -> GenerationRequest:
+        """Return the request, if it can be made at all.
+
+        ``image_urls`` is the service's older name of ``reference_images``.
+
+        :raises ApiError: kind INVALID, naming the field, its value and what is allowed.
+        """
+        extra = _extra(extra_body)
+        # The two fields that a request may carry although this provider offers no argument for
+        # them on its operators: they are checked like the others wherever they come from.
+        image_urls = extra.pop("image_urls", None) if image_urls is None else image_urls
+        response_format = extra.pop("response_format", response_format)
+        if response_format != "url":
+            raise invalid("response_format", response_format, "the service answers with URLs, so only 'url'")
+        if image_urls is not None and reference_images is not None:
+            raise invalid("image_urls", image_urls, "give reference_images only, it is the same field")
+        field_name = "reference_images" if image_urls is None else "image_urls"
+        request = cls(
+            prompt=_prompt(prompt),
+            model=_text("model", model),
+            size=_text("size", size),
+            resolution=_resolution(resolution),
+            n=_count(n),
+            reference_images=_references(
+                field_name, image_urls if reference_images is None else reference_images
+            ),
+            extra_body=extra,
+        )
+        model_named(request.model).check(
+            size=request.size, resolution=request.resolution, n=request.n, extra=request.extra_body
+        )
+        return request
+
+    def body(self, client_business_id: str | None = None) -> dict[str, Any]:
+        """Return the JSON object to send (contract: Submit)."""
+        body: dict[str, Any] = {
+            **self.extra_body,
+            "model": self.model,
+            "prompt": self.prompt,
+            "size": self.size,
+            "n": self.n,
+            "response_format": "url",
+        }
+        if model_named(self.model).takes_resolution:
+            body["resolution"] = self.resolution
+        if self.reference_images:
+            body["reference_images"] = list(self.reference_images)
+        if client_business_id is not None:
+            body["client_business_id"] = client_business_id
+        return body
+
+
+def _prompt(value: object) -> str:
+    prompt = _text("prompt", value)
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise ApiError(
+            Kind.INVALID,
+            f"prompt={prompt[:60]!r}… has {len(prompt)} characters: "
+            f"at most {MAX_PROMPT_CHARACTERS} are allowed.",
+        )
+    return prompt
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise invalid(name, value, f"a text is needed, this is of type {type(value).__name__}")
+    if not value.strip():
+        raise invalid(name, value, "it must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(name, value, f"character {error.start} is half of a surrogate pair") from None
+    return value
+
+
+def _resolution(value: object) -> str:
+    # The service takes lower case too (contract: Submit); the tables know one spelling.
+    resolution = _text("resolution", value)
+    return resolution.upper() if resolution.upper() in RESOLUTIONS else resolution
+
+
+def _count(value: object) -> int:
+    if type(value) is not int:
+        raise invalid(
+            "n",
+            value,
+            f"a whole number is needed, this is of type {type(value).__name__} (a template gives text unless "
+            "the DAG sets render_template_as_native_obj=True)",
+        )
+    if value < 1:
+        raise invalid("n", value, "at least 1 image")
+    return value
+
+
+def _references(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    urls = (value,) if isinstance(value, str) else value
+    if not isinstance(urls, Sequence) or isinstance(urls, bytes):
+        raise invalid(name, value, "one URL or a list of them")
+    return tuple(_reference(name, url) for url in urls)
+
+
+def _reference(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise invalid(name, value, f"a URL is needed, this is of type {type(value).__name__}")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme.lower() not in ("http", "https") or not host or any(c.isspace() for c in value):
+        raise invalid(
+            name,
+            value,
+            "only http:// and https:// URLs; the service takes no base64 and no data URIs: upload the file "
+            "first (hook.upload) and give its URL",
+        )
+    return _text(name, value)
+
+
+def _extra(value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise invalid(
+            "extra_body", value, f"a dict of fields is needed, this is of type {type(value).__name__}"
+        )
+    for name in value:
+        if name in OWN_FIELDS or not isinstance(name, str):
+            raise invalid(
+                "extra_body", {name: value[name]}, "only names of fields without an argument of their own"
+            )
+    try:
+        copied: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False).encode())
+        # Sent as UTF-8, so half a surrogate pair must be found here, not when the bytes are made.
+        json.dumps(copied, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid("extra_body", value, f"it must be plain JSON ({error})") from None
+    return copied

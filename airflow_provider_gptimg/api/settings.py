@@ -1,0 +1,139 @@
+"""How to reach the service: base URL, key, timeout, limits, proxy. Checked before the first call."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.limits import QUERIES_PER_SECOND, SUBMITS_PER_SECOND, Limits
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL
+
+DEFAULT_BASE_URL = "https://toapis.com"
+"""Contract: Base and auth."""
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that one HTTP request may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the service is and how to call it; never shows its key.
+
+    :param base_url: without a trailing ``/`` or ``/v1``.
+    :param timeout: seconds for one request.
+    :param proxy: URL of an HTTP(S) proxy; may hold a password, so it is not shown either.
+    :param verify: False, True, or the path of a CA bundle.
+    """
+
+    base_url: str = DEFAULT_BASE_URL
+    api_key: str = field(default="", repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    limits: Limits = field(default_factory=Limits)
+    proxy: str | None = field(default=None, repr=False)
+    verify: bool | str = True
+    default_model: str = DEFAULT_MODEL
+
+    @classmethod
+    def checked(cls, *, host: str | None, api_key: str | None, extra: Mapping[str, Any]) -> Settings:
+        """Build settings from the parts of a connection.
+
+        :raises ApiError: kind INVALID, naming the field, its value and what is allowed; never the key.
+        """
+        if not api_key or not api_key.strip():
+            raise ApiError(Kind.INVALID, "The connection has no API key: put it into its password.")
+        if not api_key.strip().isascii() or any(c.isspace() for c in api_key.strip()):
+            raise ApiError(
+                Kind.INVALID, "The connection's API key (its password) holds characters no key has."
+            )
+        group = extra.get("rate_limit_group") or "default"
+        if group not in SUBMITS_PER_SECOND:
+            raise invalid("rate_limit_group", group, ", ".join(SUBMITS_PER_SECOND))
+        return cls(
+            base_url=_base_url(host or DEFAULT_BASE_URL, insecure=_flag("allow_insecure_http", extra)),
+            api_key=api_key.strip(),
+            timeout=_positive("timeout", extra, DEFAULT_TIMEOUT),
+            limits=Limits(
+                submits=_positive("submit_rps", extra, SUBMITS_PER_SECOND[group]),
+                queries=_positive("query_rps", extra, QUERIES_PER_SECOND[group]),
+            ),
+            proxy=_proxy(extra),
+            verify=_verify(extra),
+            default_model=str(extra.get("default_model") or DEFAULT_MODEL),
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a URL's host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _base_url(host: str, *, insecure: bool) -> str:
+    url = host.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    if "://" not in url:
+        url = f"https://{url}"
+    try:
+        parts = urlsplit(url)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, name = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not name or parts.query or parts.fragment or parts.username:
+        raise invalid("host", _without_userinfo(host), "a base URL such as https://toapis.com")
+    if parts.scheme == "http" and not insecure and not is_loopback(name):
+        raise invalid(
+            "host",
+            host,
+            "plain http would show the key to everyone on the way; use https://, or set allow_insecure_http "
+            "in the connection's extra",
+        )
+    return url
+
+
+def _without_userinfo(host: str) -> str:
+    scheme, separator, rest = host.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _positive(name: str, extra: Mapping[str, Any], default: float) -> float:
+    value = extra.get(name)
+    if value in (None, ""):
+        return default
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number <= 0:
+        raise invalid(name, value, "a number above 0")
+    return number
+
+
+def _flag(name: str, extra: Mapping[str, Any]) -> bool:
+    value = extra.get(name, False)
+    if str(value).lower() not in ("true", "false", "none", ""):
+        raise invalid(name, value, "true or false")
+    return str(value).lower() == "true"
+
+
+def _proxy(extra: Mapping[str, Any]) -> str | None:
+    proxy = extra.get("proxy")
+    if proxy in (None, ""):
+        return None
+    if not isinstance(proxy, str) or urlsplit(proxy).scheme not in ("http", "https", "socks5", "socks5h"):
+        raise invalid("proxy", _without_userinfo(str(proxy)), "a URL such as http://proxy.example:3128")
+    return proxy
+
+
+def _verify(extra: Mapping[str, Any]) -> bool | str:
+    value = extra.get("verify")
+    if value in (None, ""):
+        return True
+    if not isinstance(value, (bool, str)):
+        raise invalid("verify", value, "true, false, or the path of a CA bundle")
+    return {"true": True, "false": False}.get(str(value).lower(), value)

@@ -1,0 +1,189 @@
+"""Submitting so that nothing is paid twice: look before paying again, attach to what was paid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from airflow_provider_gptimg.api import wire
+from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
+from airflow_provider_gptimg.api.flows import Clock, Flow, Sleep, call, query
+from airflow_provider_gptimg.api.generation import FAILED, Generation
+from airflow_provider_gptimg.api.request import GenerationRequest
+
+LOOK_UP_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each look-up of a business id. How soon after its acceptance the service finds a
+generation by it is unknown, "assume seconds" (contract: Finding a task again)."""
+
+MAX_LOOK_UPS = 10
+"""Look-ups that failed say nothing: so many are tried before the task fails rather than pays."""
+
+MAX_RESUBMITS = 2
+"""So often a submission with an unknown fate is sent again within one attempt of a task."""
+
+MAX_ORDINALS = 100
+"""A service that calls every generation failed must not keep us looking for ever."""
+
+_NO_ANSWER = frozenset({Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED})
+"""After these a submission may have been accepted, unless the error says it surely was not."""
+
+OnAmbiguous = Literal["resubmit", "fail"]
+
+
+class Origin(Enum):
+    """How a task came by its generation."""
+
+    SUBMITTED = "submitted"
+    ATTACHED = "attached to the one that was already paid for"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A generation that was paid for, now or by an earlier attempt.
+
+    :param ordinal: its place among this identity's generations, from 1; the earlier ones failed at
+        the service (refunded) or have expired.
+    :param submissions: how many times the identity has surely or possibly paid.
+    :param submitted_at: Unix seconds by our clock, from which the time limit counts.
+    """
+
+    generation: Generation
+    client_business_id: str
+    ordinal: int
+    submissions: int
+    submitted_at: float
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciler:
+    """Submits one request under one identity, at most once for each generation that did not fail.
+
+    :param business_id: makes the ``client_business_id`` of an ordinal.
+    :param fresh: True where this identity surely never submitted before: then there is no look-up.
+    :param on_ambiguous: what to do when a submission got no answer and look-ups do not find it:
+        pay again, or fail.
+    :param give_up_at: Unix seconds until which "slow down" answers are waited out.
+    :param report: told in a sentence what was found and decided.
+    """
+
+    request: GenerationRequest
+    business_id: Callable[[int], str]
+    fresh: bool
+    on_ambiguous: OnAmbiguous
+    give_up_at: float
+    clock: Clock
+    report: Callable[[str], None]
+
+    def submit(self) -> Flow[Submission]:
+        """Attach to the generation of an earlier attempt, or else submit.
+
+        :raises ApiError: AMBIGUOUS where nobody can say whether a submission was accepted and paying
+            again was not allowed; whatever the service refused.
+        """
+        for ordinal in range(1, MAX_ORDINALS + 1):
+            found = None if self.fresh else (yield from self._find(ordinal))
+            if found is None:
+                return (yield from self._post(ordinal))
+            if found.status == FAILED:
+                self.report(
+                    f"Generation {found.id} of an earlier attempt failed and was refunded; submitting anew."
+                )
+            elif found.is_expired(self.clock()):
+                self.report(
+                    f"The images of generation {found.id} of an earlier attempt expired; submitting anew."
+                )
+            else:
+                return self._attached(found, ordinal, submissions=ordinal)
+        raise ApiError(
+            Kind.FAILED, f"{MAX_ORDINALS} generations of this task failed or expired; not submitting another."
+        )
+
+    def _post(self, ordinal: int) -> Flow[Submission]:
+        business_id = self.business_id(ordinal)
+        request = wire.submission(self.request, business_id)
+        for resubmits in range(MAX_RESUBMITS + 1):
+            submitted_at = self.clock()
+            try:
+                reply = yield from call(request, clock=self.clock, give_up_at=self.give_up_at)
+                generation = wire.read_generation(reply)
+            except ApiError as error:
+                if error.not_accepted or error.kind not in _NO_ANSWER:
+                    raise
+                doubt = error
+            else:
+                return Submission(
+                    generation=generation,
+                    client_business_id=business_id,
+                    ordinal=ordinal,
+                    submissions=ordinal + resubmits,
+                    submitted_at=submitted_at,
+                    origin=Origin.SUBMITTED,
+                )
+            self.report(
+                f"The submission got no clear answer, it may have been accepted: looking it up. {doubt}"
+            )
+            found = yield from self._find(ordinal)
+            if found is not None:
+                return self._attached(found, ordinal, submissions=ordinal + resubmits)
+            if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
+                break
+            self.report(
+                f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {business_id}: submitting again. If "
+                "the service accepted the first submission after all, it is paid twice "
+                "(on_ambiguous_submit='fail' never does this)."
+            )
+        raise ApiError(
+            Kind.AMBIGUOUS,
+            f"Nobody can say whether the submission was accepted: {doubt.message} Look-ups do not find its "
+            f"client_business_id {business_id}. A retry of the task looks again before it pays.",
+        ) from doubt
+
+    def _find(self, ordinal: int) -> Flow[Generation | None]:
+        """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
+        business_id = self.business_id(ordinal)
+        unclear: ApiError | None = None
+        for look_up in range(MAX_LOOK_UPS):
+            if look_up >= len(LOOK_UP_PAUSES) and unclear is None:
+                return None
+            yield Sleep(LOOK_UP_PAUSES[min(look_up, len(LOOK_UP_PAUSES) - 1)])
+            try:
+                found = yield from query(
+                    business_id, clock=self.clock, give_up_at=self.give_up_at, attempts=2
+                )
+            except ApiError as error:
+                if error.kind in FINAL and error.kind is not Kind.BAD_REQUEST:
+                    raise
+                # A service that does not know business ids calls one unknown, or malformed.
+                unknown = error.kind in (Kind.NOT_FOUND, Kind.BAD_REQUEST)
+                unclear = None if unknown else error
+                continue
+            if found.client_business_id in (None, business_id):
+                return found
+            self.report(
+                f"The look-up of {business_id} returned another task ({found.client_business_id}): ignored."
+            )
+            unclear = None
+        if unclear is None:
+            return None
+        raise ApiError(
+            Kind.AMBIGUOUS,
+            f"Could not find out whether {business_id} was submitted before ({unclear.message}); not paying "
+            "again. A retry of the task looks again.",
+        ) from unclear
+
+    def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:
+        self.report(
+            f"Found generation {found.id} ({found.status}) of {self.business_id(ordinal)}: not paying again."
+        )
+        now = self.clock()
+        return Submission(
+            generation=found,
+            client_business_id=self.business_id(ordinal),
+            ordinal=ordinal,
+            submissions=submissions,
+            submitted_at=now - found.age(now),
+            origin=Origin.ATTACHED,
+        )

@@ -1,0 +1,183 @@
+"""The exceptions of this provider, as one tree.
+
+::
+
+    AirflowException
+    └── GptImgError                                 everything this provider raises
+        ├── GptImgFinalError                        a retry cannot mend it: the task fails at once
+        │   ├── GptImgValidationError               a bad parameter; nothing was sent (also ValueError)
+        │   ├── GptImgBadRequestError               400, 413 and their like
+        │   ├── GptImgAuthenticationError           401
+        │   ├── GptImgQuotaError                    402
+        │   ├── GptImgPermissionError               403
+        │   ├── GptImgContentPolicyError            422
+        │   └── GptImgModelUnavailableError         503, no such model or no channel for it
+        ├── GptImgServiceError                      the service or the way to it; a retry may help
+        │   ├── GptImgNotFoundError                 404
+        │   ├── GptImgRateLimitError                429
+        │   ├── GptImgUnavailableError              5xx, no connection, a broken one
+        │   ├── GptImgMalformedAnswerError          HTML, empty, truncated, not an object
+        │   └── GptImgAmbiguousSubmissionError      accepted or not? nobody can say
+        └── GptImgGenerationError                   about a generation that was accepted
+            ├── GptImgGenerationFailedError         it failed at the service, which refunds it
+            ├── GptImgNoImagesError                 completed, but without any image
+            ├── GptImgExpiredError                  completed, but its images are gone
+            └── GptImgTimeoutError                  not finished within the time limit
+                └── GptImgSensorTimeoutError        the same in a sensor (also AirflowSensorTimeout)
+
+``GptImgFinalError`` is also an ``AirflowFailException``, which makes Airflow skip the remaining
+retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow_provider_gptimg._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+
+
+class GptImgError(AirflowException):
+    """Everything this provider raises.
+
+    :param generation_id: the generation it is about, None before there is one.
+    :param status: HTTP status of the service's answer, None where there was none.
+    :param code: the service's own error code.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        generation_id: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.generation_id = generation_id
+        self.status = status
+        self.code = code
+
+
+class GptImgFinalError(GptImgError, AirflowFailException):
+    """A retry cannot mend it, so the task fails at once."""
+
+
+class GptImgValidationError(GptImgFinalError, ValueError):
+    """A parameter is not allowed; nothing was sent."""
+
+
+class GptImgBadRequestError(GptImgFinalError):
+    """The service refused the request (400, 413)."""
+
+
+class GptImgAuthenticationError(GptImgFinalError):
+    """The service refused the key (401)."""
+
+
+class GptImgQuotaError(GptImgFinalError):
+    """The account has no balance left (402)."""
+
+
+class GptImgPermissionError(GptImgFinalError):
+    """The key may not do this, or the client is blocked (403)."""
+
+
+class GptImgContentPolicyError(GptImgFinalError):
+    """The service refused the content (422)."""
+
+
+class GptImgModelUnavailableError(GptImgFinalError):
+    """The service has no such model, or no channel for it (503)."""
+
+
+class GptImgServiceError(GptImgError):
+    """The service or the way to it failed; a retry may help."""
+
+
+class GptImgNotFoundError(GptImgServiceError):
+    """The service does not know the generation (404)."""
+
+
+class GptImgRateLimitError(GptImgServiceError):
+    """The service asked to slow down for longer than the task may wait (429)."""
+
+
+class GptImgUnavailableError(GptImgServiceError):
+    """The service did not answer, or answered 5xx."""
+
+
+class GptImgMalformedAnswerError(GptImgServiceError):
+    """The answer cannot be read; the message shows how it begins."""
+
+
+class GptImgAmbiguousSubmissionError(GptImgServiceError):
+    """Nobody can say whether a submission was accepted; a retry looks again before it pays."""
+
+
+class GptImgGenerationError(GptImgError):
+    """About a generation that was accepted."""
+
+
+class GptImgGenerationFailedError(GptImgGenerationError):
+    """The generation failed at the service, which refunds it; a retry submits another."""
+
+
+class GptImgNoImagesError(GptImgGenerationError):
+    """The generation is completed, but names no image."""
+
+
+class GptImgExpiredError(GptImgGenerationError):
+    """The generation is completed, but its images are gone."""
+
+
+class GptImgTimeoutError(GptImgGenerationError):
+    """The generation did not finish within the time limit; a retry looks at it again, unpaid."""
+
+
+class GptImgSensorTimeoutError(GptImgTimeoutError, AirflowSensorTimeout):
+    """The generation did not finish within the sensor's ``timeout``."""
+
+
+_CLASSES: dict[Kind, type[GptImgError]] = {
+    Kind.INVALID: GptImgValidationError,
+    Kind.BAD_REQUEST: GptImgBadRequestError,
+    Kind.AUTHENTICATION: GptImgAuthenticationError,
+    Kind.QUOTA: GptImgQuotaError,
+    Kind.PERMISSION: GptImgPermissionError,
+    Kind.POLICY: GptImgContentPolicyError,
+    Kind.MODEL_UNAVAILABLE: GptImgModelUnavailableError,
+    Kind.NOT_FOUND: GptImgNotFoundError,
+    Kind.RATE_LIMITED: GptImgRateLimitError,
+    Kind.UNAVAILABLE: GptImgUnavailableError,
+    Kind.UNREACHABLE: GptImgUnavailableError,
+    Kind.MALFORMED: GptImgMalformedAnswerError,
+    Kind.AMBIGUOUS: GptImgAmbiguousSubmissionError,
+    Kind.FAILED: GptImgGenerationFailedError,
+    Kind.NO_IMAGES: GptImgNoImagesError,
+    Kind.EXPIRED: GptImgExpiredError,
+    Kind.TIMEOUT: GptImgTimeoutError,
+}
+
+
+def from_api(error: ApiError) -> GptImgError:
+    """Return the provider's exception for an error of the service or of the way to it."""
+    return _CLASSES[error.kind](
+        str(error), generation_id=error.generation_id, status=error.status, code=error.code
+    )
+
+
+def from_reason(reason: str | None, message: str, generation_id: str) -> GptImgError:
+    """Return the exception for the reason code and message of a trigger event."""
+    known = {kind.value: exception for kind, exception in _CLASSES.items()}
+    return known.get(reason or "", GptImgServiceError)(message, generation_id=generation_id)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors of the service's protocol, which knows no Airflow, into the provider's own."""
+    try:
+        yield
+    except ApiError as error:
+        raise from_api(error) from error.__cause__

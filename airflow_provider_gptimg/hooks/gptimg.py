@@ -1,0 +1,225 @@
+"""The hook: an Airflow connection turned into calls of the image service."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from airflow_provider_gptimg._compat import BaseHook
+from airflow_provider_gptimg.api import flows, wire
+from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
+from airflow_provider_gptimg.api.errors import ApiError, invalid
+from airflow_provider_gptimg.api.flows import Flow, Pace, T
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
+from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.api.wire import Balance, File, Upload
+from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.hooks.shared import buckets_for, shared_client
+from airflow_provider_gptimg.provider_info import UI_FIELD_BEHAVIOUR
+
+WAIT_LIMIT = 1800.0
+"""Seconds a wait may take unless told otherwise: 4K has been seen to take minutes (contract: Status)."""
+
+PATIENCE = 600.0
+"""Seconds for which one call waits out answers that say "later" (429)."""
+
+
+class GptImgHook(BaseHook):
+    """Calls the image service with the account of an Airflow connection.
+
+    :param conn_id: a connection of type ``gptimg``: password = API key, host = base URL.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "gptimg_default"
+    conn_type = "gptimg"
+    hook_name = "GPT Image"
+
+    def __init__(self, conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the standard fields of the connection form (Airflow 3.0 and 3.1 ask the hook)."""
+        return {
+            "hidden_fields": UI_FIELD_BEHAVIOUR["hidden-fields"],
+            "relabeling": UI_FIELD_BEHAVIOUR["relabeling"],
+            "placeholders": UI_FIELD_BEHAVIOUR["placeholders"],
+        }
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection's settings, checked.
+
+        :raises GptImgValidationError: naming the field, its value and what is allowed.
+        """
+        return _settings(self.get_connection(self.conn_id))
+
+    def get_conn(self) -> SyncClient:
+        """Return a client for the connection; close it, or use it in a ``with``."""
+        with translated():
+            return SyncClient(self.settings, buckets=buckets_for(self.settings))
+
+    def run(self, flow: Flow[T]) -> T:
+        """Drive a flow of the service's protocol to its end.
+
+        :raises GptImgError: whatever went wrong.
+        """
+        with translated(), self.get_conn() as client:
+            return client.run(flow)
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncClient]:
+        """Give the client that all triggers of this process with this connection share.
+
+        :raises GptImgValidationError: if the connection is not usable.
+        """
+        connection = await self._connection()
+        async with shared_client(_settings(connection)) as client:
+            yield client
+
+    def submit(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        size: str = "1:1",
+        resolution: str = "1K",
+        n: int = 1,
+        reference_images: str | list[str] | None = None,
+        image_urls: str | list[str] | None = None,
+        response_format: str = "url",
+        extra_body: dict[str, Any] | None = None,
+        client_business_id: str | None = None,
+    ) -> Generation:
+        """Submit one generation, which is billed, and return it as accepted.
+
+        Sent again only where the service surely did not accept it. Nothing here looks whether it was
+        submitted before: that is what the operator does.
+
+        :param client_business_id: your own id for it; at most 96 of ``[A-Za-z0-9_-]``.
+        :raises GptImgValidationError: before anything is sent.
+        :raises GptImgError: whatever the service refused.
+        """
+        with translated():
+            request = GenerationRequest.checked(
+                prompt,
+                model=model or self.settings.default_model,
+                size=size,
+                resolution=resolution,
+                n=n,
+                reference_images=reference_images,
+                image_urls=image_urls,
+                response_format=response_format,
+                extra_body=extra_body,
+            )
+            _check_business_id(client_business_id)
+        return self._call(wire.submission(request, client_business_id), wire.read_generation)
+
+    def get_generation(self, generation_id: str) -> Generation:
+        """Return what the service says of a generation now, by its id or its business id.
+
+        :raises GptImgNotFoundError: if the service does not know it.
+        """
+
+        def flow() -> Flow[Generation]:
+            give_up_at = time.time() + PATIENCE
+            try:
+                return (
+                    yield from flows.query(generation_id, clock=time.time, give_up_at=give_up_at, attempts=4)
+                )
+            except ApiError as error:
+                raise error.about(generation_id) from error.__cause__
+
+        return self.run(flow())
+
+    def wait(
+        self, generation_id: str, *, poll_interval: float = 5.0, timeout: float = WAIT_LIMIT
+    ) -> Generation:
+        """Wait until a generation is completed and return it with its URLs.
+
+        :param poll_interval: seconds between two looks.
+        :param timeout: seconds from now.
+        :raises GptImgGenerationFailedError: if it failed at the service.
+        :raises GptImgTimeoutError: if it is not finished in time.
+        """
+        return self.run(
+            flows.wait(
+                generation_id,
+                pace=Pace(poll_interval),
+                deadline=time.time() + timeout,
+                clock=time.time,
+                on_unknown_status=self.log_unknown_status(generation_id),
+            )
+        )
+
+    def upload(self, content: bytes, *, name: str, mime_type: str) -> Upload:
+        """Upload a picture's bytes and return the URL it can be referenced by (contract: Upload).
+
+        :raises GptImgValidationError: if it is empty or over 10 MB.
+        :raises GptImgBadRequestError: if the service refuses its type.
+        """
+        with translated():
+            return self._call(wire.upload(File(name, content, mime_type)), wire.read_upload)
+
+    def balance(self) -> Balance:
+        """Return the account's balance; free of charge."""
+        return self._call(wire.balance(), wire.read_balance)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the balance, which is free, and return whether that worked and what to know."""
+        try:
+            balance = self.balance()
+        except Exception as error:  # noqa: BLE001 - the form shows every reason as text
+            return False, str(error)
+        left = "unlimited" if balance.unlimited else f"{balance.remaining:g}"
+        return True, f"Connected to {self.settings.base_url}. Balance: {left}."
+
+    def log_unknown_status(self, generation_id: str) -> Callable[[str], None]:
+        """Return what a wait calls for a status that the contract does not name."""
+        return lambda status: self.log.warning(
+            "Generation %s has the unknown status %r: taken as still running.", generation_id, status
+        )
+
+    def _call(self, request: wire.Request, read: Callable[[wire.Reply], T]) -> T:
+        def flow() -> Flow[T]:
+            give_up_at = time.time() + PATIENCE
+            return read((yield from flows.call(request, clock=time.time, give_up_at=give_up_at)))
+
+        return self.run(flow())
+
+    async def _connection(self) -> Any:
+        # Airflow 3.0 has no async look-up, and its plain one must not be called in the event loop.
+        if hasattr(self, "aget_connection"):
+            return await self.aget_connection(self.conn_id)
+        return await sync_to_async(self.get_connection)(self.conn_id)
+
+
+def _check_business_id(value: str | None) -> None:
+    if value is not None and not re.fullmatch(BUSINESS_ID, value):
+        raise invalid("client_business_id", value, "1 to 96 of A-Z, a-z, 0-9, _ and -")
+
+
+def _settings(connection: Any) -> Settings:
+    with translated():
+        return Settings.checked(
+            host=_host(connection), api_key=connection.password, extra=connection.extra_dejson or {}
+        )
+
+
+def _host(connection: Any) -> str | None:
+    """Return the base URL, also from a connection URI, which takes it apart into schema, host and port."""
+    host: str | None = connection.host
+    if not host:
+        return None
+    if "://" not in host and connection.schema in ("http", "https"):
+        host = f"{connection.schema}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host

@@ -1,0 +1,212 @@
+"""The operator: submit one generation, wait for it, hand its images on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.api.submission import OnAmbiguous, Origin, Reconciler, Submission
+from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.identity import Identity
+from airflow_provider_gptimg.result import Asked, asked, result_of
+from airflow_provider_gptimg.triggers.handover import ASKED_KEY
+from airflow_provider_gptimg.waiting import GenerationWait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class GptImgGenerateOperator(GenerationWait):
+    """Generate images: submit once, wait without holding a worker, hand the images downstream.
+
+    Safe to retry: an attempt that follows another one of the same try series continues with the
+    generation that was already paid for. A Clear makes a new one.
+
+    XCom: ``generation_id`` at once after the submission, ``return_value`` (a dict, see
+    :class:`~airflow_provider_gptimg.result.Result`) and ``urls`` when it is completed.
+
+    :param prompt: what to draw, at most 32,000 characters. (templated)
+    :param size: aspect ratio such as ``16:9``; which ones there are depends on the resolution. (templated)
+    :param resolution: ``1K``, ``2K`` or ``4K``. (templated)
+    :param n: how many images. (templated)
+    :param model: the connection's ``default_model`` by default, else ``gpt-image-2``. (templated)
+    :param reference_images: http(s) URL or URLs of images to start from. (templated)
+    :param extra_body: fields of the service that have no parameter here. (templated)
+    :param conn_id: a connection of type ``gptimg``. (templated)
+    :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
+    :param deferrable: wait in the triggerer instead of on the worker.
+    :param end_from_trigger: end the task in the triggerer too, where that can be done: no second
+        worker start. Not with asset outlets, whose events only a worker sends.
+    :param poll_interval: seconds between two looks at the generation.
+    :param timeout: seconds the generation may take, from its submission.
+    :param reattach: False submits anew in every attempt, and so pays again for every retry.
+    :param on_ambiguous_submit: when a submission got no clear answer and look-ups do not find it:
+        ``resubmit`` (may pay twice, says so in the log) or ``fail``.
+    """
+
+    template_fields: Sequence[str] = (
+        "prompt",
+        "size",
+        "resolution",
+        "n",
+        "model",
+        "reference_images",
+        "extra_body",
+        "conn_id",
+    )
+    ui_color = "#e8def8"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        size: str = "1:1",
+        resolution: str = "1K",
+        n: int = 1,
+        model: str | None = None,
+        reference_images: str | list[str] | None = None,
+        extra_body: dict[str, Any] | None = None,
+        conn_id: str = GptImgHook.default_conn_name,
+        wait_for_completion: bool = True,
+        deferrable: bool = True,
+        end_from_trigger: bool = False,
+        poll_interval: float = 5.0,
+        timeout: float = WAIT_LIMIT,
+        reattach: bool = True,
+        on_ambiguous_submit: OnAmbiguous = "resubmit",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.prompt = prompt
+        self.size = size
+        self.resolution = resolution
+        self.n = n
+        self.model = model
+        self.reference_images = reference_images
+        self.extra_body = extra_body
+        self.conn_id = conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.end_from_trigger = end_from_trigger
+        self.poll_interval = _seconds("poll_interval", poll_interval)
+        self.timeout = _seconds("timeout", timeout)
+        self.reattach = reattach
+        if on_ambiguous_submit not in ("resubmit", "fail"):
+            raise ValueError(
+                f"on_ambiguous_submit={on_ambiguous_submit!r} is not allowed: 'resubmit' or 'fail'."
+            )
+        self.on_ambiguous_submit: OnAmbiguous = on_ambiguous_submit
+
+    @property
+    def pace(self) -> Pace:
+        """How long to wait between two looks."""
+        return Pace(self.poll_interval)
+
+    def asked(self) -> Asked:
+        """Return what a result repeats of its request."""
+        return asked(self._request(), submissions=1)
+
+    def execute(self, context: Context) -> Any:
+        """Submit, or attach to what an earlier attempt submitted; then wait and hand on.
+
+        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
+        """
+        request = self._request()
+        submission = self._submit(context, request)
+        generation = self.generation = submission.generation
+        facts = asked(request, submission.submissions)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="generation_id", value=generation.id)
+        if not self.wait_for_completion:
+            return result_of(generation, facts)
+        if not generation.is_final:
+            deadline = submission.submitted_at + self.timeout
+            if self.deferrable:
+                self._defer(context, generation.id, facts, deadline)
+            generation = self._wait(generation.id, deadline)
+        return self.finish(context, generation, facts)
+
+    def _request(self) -> GenerationRequest:
+        with translated():
+            return GenerationRequest.checked(
+                self.prompt,
+                model=self.hook.settings.default_model if self.model is None else self.model,
+                size=self.size,
+                resolution=self.resolution,
+                n=self.n,
+                reference_images=self.reference_images,
+                extra_body=self.extra_body,
+            )
+
+    def _submit(self, context: Context, request: GenerationRequest) -> Submission:
+        identity = Identity.of(
+            context["ti"],
+            retries=self.retries or 0,
+            request=request,
+            conn_id=self.conn_id,
+            reattach=self.reattach,
+        )
+        reconciler = Reconciler(
+            request=request,
+            business_id=identity.business_id,
+            fresh=identity.is_fresh,
+            on_ambiguous=self.on_ambiguous_submit,
+            give_up_at=time.time() + self.timeout,
+            clock=time.time,
+            report=lambda sentence: self.log.warning("%s", sentence),
+        )
+        submission = self.hook.run(reconciler.submit())
+        if submission.origin is Origin.SUBMITTED:
+            self.log.info(
+                "Submitted generation %s: %d image(s), %s at %s, %s.",
+                submission.generation.id,
+                request.n,
+                request.size,
+                request.resolution,
+                request.model,
+            )
+        return submission
+
+    def _defer(self, context: Context, generation_id: str, facts: Asked, deadline: float) -> None:
+        end_task = self.end_from_trigger and self._triggerer_can_end_it()
+        if end_task:
+            context["ti"].xcom_push(key=ASKED_KEY, value=facts)
+        self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
+
+    def _triggerer_can_end_it(self) -> bool:
+        """Whether nothing is left to do that only a worker does: asset events, XComs to map over."""
+        mapped_over = next(iter(self.iter_mapped_dependants()), None) is not None
+        if self.outlets or mapped_over or not self.do_xcom_push:
+            self.log.info(
+                "The task has work left for a worker: it is resumed instead of ended in the triggerer."
+            )
+            return False
+        return True
+
+    def _wait(self, generation_id: str, deadline: float) -> Any:
+        return self.hook.run(
+            flows.wait(
+                generation_id,
+                pace=self.pace,
+                deadline=deadline,
+                clock=time.time,
+                on_unknown_status=self.hook.log_unknown_status(generation_id),
+            )
+        )
+
+
+def _seconds(name: str, value: float) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise ValueError(f"{name}={value!r} is not allowed: a number of seconds above 0.")
+    return float(value)

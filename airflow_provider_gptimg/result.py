@@ -1,0 +1,96 @@
+"""The result of a generation as it goes downstream: one plain JSON dict, however it was waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import pendulum
+
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.request import GenerationRequest
+
+PROMPT_CHARACTERS = 200
+"""XCom is for small things: so much of a prompt goes into it."""
+
+
+class Image(TypedDict):
+    """One image of a result."""
+
+    index: int
+    url: str
+
+
+class Result(TypedDict):
+    """What a finished generation hands downstream (XCom ``return_value``); times are ISO 8601, UTC."""
+
+    generation_id: str
+    status: str
+    model: str | None
+    prompt: str | None
+    size: str | None
+    resolution: str | None
+    urls: list[str]
+    images: list[Image]
+    created_at: str | None
+    completed_at: str | None
+    expires_at: str | None
+    submissions: int | None
+
+
+class Asked(TypedDict):
+    """The part of a result that only the task which submitted knows."""
+
+    model: str | None
+    prompt: str | None
+    size: str | None
+    resolution: str | None
+    submissions: int | None
+
+
+NOTHING_ASKED = Asked(model=None, prompt=None, size=None, resolution=None, submissions=None)
+"""For a generation of which only the id is known."""
+
+
+def asked(request: GenerationRequest, submissions: int) -> Asked:
+    """Return what a result repeats of its request."""
+    return Asked(
+        model=request.model,
+        prompt=request.prompt[:PROMPT_CHARACTERS],
+        size=request.size,
+        resolution=request.resolution,
+        submissions=submissions,
+    )
+
+
+def asked_in(result: Mapping[str, Any]) -> Asked:
+    """Return the same part of a result that another task handed on."""
+    return Asked(
+        model=result.get("model"),
+        prompt=result.get("prompt"),
+        size=result.get("size"),
+        resolution=result.get("resolution"),
+        submissions=result.get("submissions"),
+    )
+
+
+def result_of(generation: Generation, asked: Asked) -> Result:
+    """Return the result of a generation in whatever state it is."""
+    return Result(
+        generation_id=generation.id,
+        status=generation.status,
+        model=asked["model"] or generation.model,
+        prompt=asked["prompt"],
+        size=asked["size"],
+        resolution=asked["resolution"],
+        urls=list(generation.urls),
+        images=[Image(index=index, url=url) for index, url in enumerate(generation.urls)],
+        created_at=_iso(generation.created_at),
+        completed_at=_iso(generation.completed_at),
+        expires_at=_iso(generation.expires_at),
+        submissions=asked["submissions"],
+    )
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else pendulum.from_timestamp(seconds).to_iso8601_string()

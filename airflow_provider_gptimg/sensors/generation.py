@@ -1,0 +1,123 @@
+"""The sensor: wait for a generation that was submitted elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_gptimg._compat import AirflowSensorTimeout, AirflowSkipException
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.errors import invalid
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.exceptions import (
+    GptImgError,
+    GptImgSensorTimeoutError,
+    GptImgTimeoutError,
+    translated,
+)
+from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, Result, asked_in
+from airflow_provider_gptimg.waiting import GenerationWait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
+    """Wait for a generation submitted elsewhere, and hand its result on as the operator does.
+
+    ``timeout``, ``soft_fail``, ``never_fail``, ``exponential_backoff``, ``max_wait`` and ``mode`` mean
+    what they mean for every Airflow sensor, and the same whether it is deferred or not.
+
+    :param generation_id: its id, or the whole dict that ``GptImgGenerateOperator`` with
+        ``wait_for_completion=False`` returned: then the result repeats prompt and size too. (templated)
+    :param conn_id: a connection of type ``gptimg``. (templated)
+    :param deferrable: wait in the triggerer. True unless a ``mode`` is given.
+    :param poke_interval: seconds between two looks.
+    :param timeout: seconds from the first look.
+    """
+
+    template_fields: Sequence[str] = ("generation_id", "conn_id")
+    ui_color = "#e8def8"
+
+    def __init__(
+        self,
+        *,
+        generation_id: str | Mapping[str, Any],
+        conn_id: str = GptImgHook.default_conn_name,
+        deferrable: bool | None = None,
+        poke_interval: float = 5.0,
+        timeout: float = WAIT_LIMIT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.generation_id = generation_id
+        self.conn_id = conn_id
+        self.deferrable = "mode" not in kwargs if deferrable is None else deferrable
+
+    @property
+    def pace(self) -> Pace:
+        """How long to wait between two looks."""
+        max_wait = self.max_wait.total_seconds() if self.max_wait else None
+        return Pace(self.poke_interval, exponential=self.exponential_backoff, max_wait=max_wait)
+
+    def asked(self) -> Asked:
+        """Return what is known of the request: nothing, unless a whole result was given."""
+        return asked_in(self.generation_id) if isinstance(self.generation_id, Mapping) else NOTHING_ASKED
+
+    def execute(self, context: Context) -> Any:
+        """Wait in the way that was chosen.
+
+        :raises GptImgSensorTimeoutError: after ``timeout`` seconds.
+        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
+        """
+        if not self.deferrable:
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise GptImgSensorTimeoutError(
+                    f"{error} Generation {self._id()} was accepted and billed, and may still finish.",
+                    generation_id=self._id(),
+                ) from error
+        deadline = time.time() + self.timeout
+        if looked := self.poke(context):
+            return looked.xcom_value
+        self.defer_wait(context, self._id(), asked=self.asked(), deadline=deadline)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once, and again after a failure; done when the generation is over."""
+        try:
+            return PokeReturnValue(*self._result(context))
+        except GptImgError as error:
+            # Airflow skips a deferred sensor for every AirflowException, a poking one only for some.
+            if self.soft_fail:
+                raise AirflowSkipException(f"Skipping due to soft_fail is set to True: {error}") from error
+            raise
+
+    def stopped(self, error: GptImgError) -> GptImgError:
+        """Return the exception for a wait that was given up: a timeout is a sensor's timeout."""
+        if isinstance(error, GptImgTimeoutError):
+            return GptImgSensorTimeoutError(str(error), generation_id=error.generation_id)
+        return error
+
+    def _result(self, context: Context) -> tuple[bool, Result | None]:
+        generation = self.generation = self.hook.run(
+            flows.look(self._id(), pace=self.pace, deadline=time.time() + self.timeout, clock=time.time)
+        )
+        if not generation.is_final:
+            return False, None
+        return True, self.finish(context, generation, self.asked())
+
+    def _id(self) -> str:
+        given = self.generation_id
+        generation_id = given.get("generation_id") if isinstance(given, Mapping) else given
+        # A template renders a missing XCom as the text "None".
+        if not isinstance(generation_id, str) or generation_id.strip() in ("", "None"):
+            with translated():
+                raise invalid(
+                    "generation_id", given, "the id of a generation, or the result dict that names it"
+                )
+        return generation_id.strip()

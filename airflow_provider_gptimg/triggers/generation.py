@@ -1,0 +1,127 @@
+"""The trigger: waits for one generation on the triggerer's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.errors import LIVES, ApiError, Kind
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.exceptions import GptImgValidationError
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.triggers.handover import push_result
+
+_STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
+
+
+class GptImgGenerationTrigger(BaseTrigger):
+    """Fires one event when a generation is over or cannot be watched any longer.
+
+    The event is ``{"status": "completed" | "failed" | "timeout" | "error", "generation_id": str}``,
+    plus ``reason`` (a code) and ``message`` unless completed. It only ever reads, so it may run twice
+    (several triggerers, restarts).
+
+    :param generation_id: the generation to wait for.
+    :param conn_id: the connection, of type ``gptimg``.
+    :param poll_interval: seconds between two looks.
+    :param deadline: Unix seconds; there is one last look at it.
+    :param exponential_backoff: double the interval from look to look.
+    :param max_wait: most seconds between two looks.
+    :param end_task: end the task from here, without resuming it on a worker, if that can be done.
+    """
+
+    hold_back: ClassVar[float] = 5.0
+    """Seconds after its start before which there is no event. A task that is resumed while the
+    scheduler still handles the end of its first half is failed as "state changed externally"
+    (apache/airflow#66374). The service advises the same pause before a first look."""
+
+    def __init__(
+        self,
+        *,
+        generation_id: str,
+        conn_id: str = GptImgHook.default_conn_name,
+        poll_interval: float = 5.0,
+        deadline: float,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        end_task: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.generation_id = generation_id
+        self.conn_id = conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.end_task = end_task
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the keyword arguments, JSON scalars all; no key, no prompt."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "generation_id": self.generation_id,
+                "conn_id": self.conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "exponential_backoff": self.exponential_backoff,
+                "max_wait": self.max_wait,
+                "end_task": self.end_task,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield one event."""
+        earliest = time.monotonic() + self.hold_back
+        generation, event = await self._watch()
+        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
+        if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
+            yield TaskSuccessEvent()
+        else:
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
+        self.log.warning(
+            "The task no longer waits for generation %s. It was accepted and billed, cannot be cancelled, "
+            "and its images can be had by this id for %s after it is completed.",
+            self.generation_id,
+            LIVES,
+        )
+
+    async def _watch(self) -> tuple[Generation | None, dict[str, Any]]:
+        try:
+            hook = GptImgHook(self.conn_id)
+            async with hook.async_client() as client:
+                generation = await client.run(
+                    flows.wait(
+                        self.generation_id,
+                        pace=Pace(self.poll_interval, self.exponential_backoff, self.max_wait),
+                        deadline=self.deadline,
+                        clock=time.time,
+                        # Spread out, so that a map of tasks does not look all at once.
+                        first_look_after=self.hold_back * random.uniform(1.0, 1.2),
+                        on_unknown_status=hook.log_unknown_status(self.generation_id),
+                    )
+                )
+        except ApiError as error:
+            return None, self._event(_STATUS.get(error.kind, "error"), error.kind.value, str(error))
+        except GptImgValidationError as error:
+            return None, self._event("error", Kind.INVALID.value, str(error))
+        except Exception as error:
+            # Not raised: a trigger that dies resumes its task at once, inside the window that
+            # `hold_back` keeps clear.
+            self.log.exception("Waiting for generation %s failed.", self.generation_id)
+            return None, self._event("error", Kind.UNREACHABLE.value, f"{type(error).__name__}: {error}")
+        return generation, self._event("completed")
+
+    def _event(self, status: str, reason: str | None = None, message: str | None = None) -> dict[str, Any]:
+        event = {"status": status, "generation_id": self.generation_id}
+        return event if reason is None else {**event, "reason": reason, "message": message}

@@ -1,0 +1,44 @@
+"""Handing a result downstream from the triggerer, so that the task need not be resumed on a worker.
+
+Airflow's own way, ``TaskSuccessEvent(xcoms=…)``, stores values JSON-encoded twice: downstream tasks
+get text instead of lists. So the XComs are written as a worker writes them, and the event is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.result import NOTHING_ASKED, result_of
+
+ASKED_KEY = "asked"
+"""XCom key under which a worker leaves what only it knows for the trigger that ends its task."""
+
+
+async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
+    """Write a result's XComs from the event loop; False where only a worker can do it.
+
+    That is on an Airflow without ``XCom.aset``, with an XCom backend of one's own (which may block
+    the loop), and after any failure.
+
+    :param ti: the trigger's task instance.
+    :param log: a logger.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+    except ImportError:
+        return False
+    if XCom is not BaseXCom or not hasattr(XCom, "aset"):
+        return False
+    where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+    try:
+        asked = await XCom.aget_one(key=ASKED_KEY, **where)
+        result = result_of(generation, asked or NOTHING_ASKED)
+        await XCom.aset(key="urls", value=result["urls"], **where)
+        await XCom.aset(key=XCom.XCOM_RETURN_KEY, value=result, **where)
+    except Exception:
+        log.exception("Could not end the task from the triggerer; it is resumed on a worker instead.")
+        return False
+    return True

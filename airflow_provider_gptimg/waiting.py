@@ -1,0 +1,168 @@
+"""Waiting for a generation in an Airflow task: what the operator and the sensor share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_gptimg._compat import TRIGGER_FAIL
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.errors import LIVES
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.result import Asked, Result, result_of
+from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DEFER_MARGIN = 120.0
+"""Seconds by which Airflow's own limit of a deferral lies behind ours: when it strikes, the trigger
+gets no last look, so it is only there for a trigger that is gone."""
+
+RESUME_PATIENCE = 60.0
+"""Seconds in which a resumed task gets its look at the generation through a shaky network."""
+
+
+class GenerationWait(BaseOperator):
+    """Base of tasks that wait for one generation, deferred or not, and hand its result on."""
+
+    conn_id: str
+    generation: Generation | None = None
+    """The generation this process last heard of, for :meth:`on_kill`."""
+
+    @cached_property
+    def hook(self) -> GptImgHook:
+        """The hook of the task's connection."""
+        return GptImgHook(self.conn_id)
+
+    @property
+    def pace(self) -> Pace:
+        """How long to wait between two looks."""
+        raise NotImplementedError
+
+    def asked(self) -> Asked:
+        """Return what a result repeats of its request, as far as this task knows it."""
+        raise NotImplementedError
+
+    def finish(self, context: Context, generation: Generation, asked: Asked) -> Result:
+        """Return the result of a generation that is over, after pushing its ``urls``.
+
+        :raises GptImgGenerationFailedError: if it failed at the service.
+        :raises GptImgNoImagesError: if it names no image.
+        """
+        with translated():
+            result = result_of(generation.completed(), asked)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="urls", value=result["urls"])
+        self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        return result
+
+    def stopped(self, error: GptImgError) -> GptImgError:
+        """Return the exception for a wait that was given up."""
+        return error
+
+    def defer_wait(
+        self, context: Context, generation_id: str, *, asked: Asked, deadline: float, end_task: bool = False
+    ) -> NoReturn:
+        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds)."""
+        pace = self.pace
+        self.defer(
+            trigger=GptImgGenerationTrigger(
+                generation_id=generation_id,
+                conn_id=self.conn_id,
+                poll_interval=pace.interval,
+                deadline=deadline,
+                exponential_backoff=pace.exponential,
+                max_wait=pace.max_wait,
+                end_task=end_task,
+            ),
+            method_name="execute_complete",
+            kwargs={
+                "generation_id": generation_id,
+                "asked": asked,
+                "deadline": deadline,
+                "try_number": context["ti"].try_number,
+            },
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFER_MARGIN),
+        )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume, also where Airflow would only fail the task because its trigger is gone."""
+        if next_method == TRIGGER_FAIL:
+            reason = str((next_kwargs or {}).get("error", "the trigger died"))
+            for line in (next_kwargs or {}).get("traceback") or ():
+                self.log.error("%s", line.rstrip())
+            event = {"status": "error", "message": f"Airflow gave up the wait: {reason}."}
+            next_method, next_kwargs = "execute_complete", {"event": event}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        generation_id: str | None = None,
+        asked: Asked | None = None,
+        deadline: float | None = None,
+        try_number: int | None = None,
+    ) -> Any:
+        """Go on after the trigger's event: ask the service itself, and finish or fail.
+
+        The event is a hint only. ``dag.test()`` resumes with the text "success" where the trigger
+        would have ended the task; Airflow 3.0 may resume a retry with the event of the try before.
+        """
+        ti = context["ti"]
+        if try_number is not None and try_number != ti.try_number:
+            return self.execute(context)
+        told: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
+        generation_id = generation_id or told.get("generation_id") or self._pushed_id(ti)
+        if not generation_id:
+            # The trigger died and took the id with it: start over, which finds what was paid for.
+            return self.execute(context)
+        gave_up = told.get("status") in ("timeout", "error")
+        try:
+            generation = self._look(generation_id, patient=not gave_up)
+        except GptImgError as error:
+            raise self.stopped(_told_error(told, generation_id) if gave_up else error) from error
+        if generation.is_final:
+            return self.finish(context, generation, asked or self.asked())
+        if gave_up:
+            raise self.stopped(_told_error(told, generation_id))
+        self.defer_wait(
+            context,
+            generation_id,
+            asked=asked or self.asked(),
+            deadline=deadline or time.time() + flows.MAX_BACKOFF,
+        )
+
+    def on_kill(self) -> None:
+        """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
+        if self.generation is not None:
+            self.log.warning(
+                "Killed while waiting for generation %s. It was accepted and billed, and its images can be had "
+                "by it for %s after it is completed; a retry of the task finds it.",
+                self.generation.id,
+                LIVES,
+            )
+
+    def _look(self, generation_id: str, *, patient: bool) -> Generation:
+        if not patient:
+            return self.hook.get_generation(generation_id)
+        deadline = time.time() + RESUME_PATIENCE
+        return self.hook.run(flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time))
+
+    def _pushed_id(self, ti: Any) -> str | None:
+        pushed = ti.xcom_pull(task_ids=self.task_id, key="generation_id", map_indexes=ti.map_index)
+        return pushed if isinstance(pushed, str) else None
+
+
+def _told_error(told: Mapping[str, Any], generation_id: str) -> GptImgError:
+    return from_reason(told.get("reason"), str(told.get("message", "The wait was given up.")), generation_id)
