@@ -180,4 +180,5 @@ def translated() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise from_api(error) from error.__cause__
+        # The message says it all; httpx's inner tracebacks would bury it in the task log.
+        raise from_api(error) from None

@@ -147,8 +147,8 @@ class GenerationWait(BaseOperator):
         """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
         if self.generation is not None:
             self.log.warning(
-                "Killed while waiting for generation %s. It was accepted and billed, and its images can be had "
-                "by it for %s after it is completed; a retry of the task finds it.",
+                "Killed while waiting for generation %s, which was accepted and billed; a retry of the task "
+                "finds it, and its images can be had by this id for %s after it is completed.",
                 self.generation.id,
                 LIVES,
             )

@@ -137,7 +137,7 @@ class GptImgHook(BaseHook):
                     yield from flows.query(generation_id, clock=time.time, give_up_at=give_up_at, attempts=4)
                 )
             except ApiError as error:
-                raise error.about(generation_id) from error.__cause__
+                raise error.about(generation_id) from None
 
         return self.run(flow())
 

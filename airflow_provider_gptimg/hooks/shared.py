@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from airflow_provider_gptimg.api.client import AsyncClient, Buckets
+from airflow_provider_gptimg.api.client import AsyncClient, Buckets, warm_up
 from airflow_provider_gptimg.api.settings import Settings
 
 
@@ -33,6 +33,7 @@ async def shared_client(settings: Settings) -> AsyncIterator[AsyncClient]:
 
     A thousand triggers so hold one connection pool, and a changed key gets a client of its own.
     """
+    await asyncio.to_thread(warm_up, settings)
     key = (id(asyncio.get_running_loop()), settings)
     if key not in _clients:
         _clients[key] = _Shared(AsyncClient(settings, buckets=buckets_for(settings)))

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -17,6 +18,11 @@ from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.handover import push_result
+
+with suppress(ImportError):
+    # What a connection is read through. Every process of Airflow has it loaded by now; loading it at
+    # the first look-up instead would hold up an event loop.
+    import airflow.sdk.execution_time.supervisor  # noqa: F401
 
 _STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
 
@@ -80,6 +86,9 @@ class GptImgGenerationTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event."""
         earliest = time.monotonic() + self.hold_back
+        # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
+        # thousand over, does not do everything at once.
+        await asyncio.sleep(min(self.hold_back, self.deadline - time.time()) * random.uniform(0.8, 1.0))
         generation, event = await self._watch()
         await asyncio.sleep(max(0.0, earliest - time.monotonic()))
         if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
@@ -106,8 +115,7 @@ class GptImgGenerationTrigger(BaseTrigger):
                         pace=Pace(self.poll_interval, self.exponential_backoff, self.max_wait),
                         deadline=self.deadline,
                         clock=time.time,
-                        # Spread out, so that a map of tasks does not look all at once.
-                        first_look_after=self.hold_back * random.uniform(1.0, 1.2),
+                        first_look_after=0.0,
                         on_unknown_status=hook.log_unknown_status(self.generation_id),
                     )
                 )

@@ -21,7 +21,7 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     That is on an Airflow without ``XCom.aset``, with an XCom backend of one's own (which may block
     the loop), and after any failure.
 
-    :param ti: the trigger's task instance.
+    :param ti: the trigger's task instance; None in ``dag.test()``.
     :param log: a logger.
     """
     from airflow.sdk.execution_time.xcom import XCom
@@ -30,7 +30,7 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
         from airflow.sdk.bases.xcom import BaseXCom
     except ImportError:
         return False
-    if XCom is not BaseXCom or not hasattr(XCom, "aset"):
+    if ti is None or XCom is not BaseXCom or not hasattr(XCom, "aset"):
         return False
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     try:

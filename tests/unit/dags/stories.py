@@ -1,0 +1,84 @@
+"""One DAG for each way to wait for a generation; the service's behaviour is the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
+
+POLL = 0.1
+LIMIT = 2.0
+
+failures: list[BaseException] = []
+"""The exceptions of the tasks that failed."""
+
+
+def remember(context: Any) -> None:
+    failures.append(context["exception"])
+
+
+def operator(**arguments: Any) -> GptImgGenerateOperator:
+    return GptImgGenerateOperator(
+        **{
+            "task_id": "images",
+            "prompt": "A fox",
+            "size": "16:9",
+            "resolution": "2K",
+            "poll_interval": POLL,
+            "timeout": LIMIT,
+            "retries": 0,
+            "on_failure_callback": remember,
+            **arguments,
+        }
+    )
+
+
+def sensor(**arguments: Any) -> GptImgGenerationSensor:
+    submitted = operator(task_id="submit", wait_for_completion=False)
+    return GptImgGenerationSensor(
+        task_id="images",
+        generation_id=submitted.output,
+        poke_interval=POLL,
+        timeout=LIMIT,
+        retries=0,
+        on_failure_callback=remember,
+        **arguments,
+    )
+
+
+dags: dict[str, DAG] = {}
+
+
+@contextmanager
+def way(name: str) -> Iterator[None]:
+    with DAG(name, schedule=None) as dag:
+        yield
+    dags[name] = dag
+
+
+with way("sync"):
+    operator(deferrable=False)
+with way("deferred"):
+    operator()
+with way("end_from_trigger"):
+    operator(end_from_trigger=True)
+with way("sensor_poke"):
+    sensor(mode="poke")
+with way("sensor_reschedule"):
+    sensor(mode="reschedule")
+with way("sensor_deferred"):
+    sensor()
+with way("sensor_poke_soft"):
+    sensor(mode="poke", soft_fail=True)
+with way("sensor_reschedule_soft"):
+    sensor(mode="reschedule", soft_fail=True)
+with way("sensor_deferred_soft"):
+    sensor(soft_fail=True)
+with way("sensor_backoff"):
+    sensor(exponential_backoff=True, max_wait=timedelta(seconds=0.3))

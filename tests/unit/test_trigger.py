@@ -1,0 +1,196 @@
+"""The trigger on an event loop, against a real emulator in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service import CREATED, GENERATION_ID, Answer, Script, scripted
+
+from airflow_provider_gptimg.emulator.remote import Remote
+from airflow_provider_gptimg.hooks import shared
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
+from dev.emulator import EmulatorProcess
+
+RUNNING = Answer({**CREATED, "status": "in_progress"})
+COMPLETED = Answer(
+    {**CREATED, "status": "completed", "result": {"data": [{"url": "https://x.example/1.png"}]}}
+)
+
+
+class Prompt(GptImgGenerationTrigger):
+    """The trigger almost without its hold-back, for tests that have no scheduler."""
+
+    hold_back = 0.02
+
+
+async def fired(trigger: GptImgGenerationTrigger) -> Any:
+    return [event.payload async for event in trigger.run()]
+
+
+def trigger(**arguments: Any) -> Prompt:
+    return Prompt(
+        **{"generation_id": GENERATION_ID, "poll_interval": 0.1, "deadline": time.time() + 10, **arguments}
+    )
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    script = Script()
+    with scripted(script) as url:
+        connect(monkeypatch, url)
+        yield script
+
+
+@pytest.fixture
+def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    with EmulatorProcess(tmp_path / "log", "--latency-median", "0.1", "--rate-limit", "off") as process:
+        connect(monkeypatch, process.url, submit_rps=1000, query_rps=1000)
+        yield Remote(process.url)
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, url: str, key: str = "sk-test", **extra: Any) -> None:
+    connection = {"conn_type": "gptimg", "host": url, "password": key, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(connection))
+
+
+class Eager(GptImgGenerationTrigger):
+    """The trigger with a hold-back that a test can wait for, still long enough to spread out in."""
+
+    hold_back = 1.0
+
+
+async def test_two_hundred_triggers_never_block_the_loop(emulator: Remote) -> None:
+    """Each of them waits through several answers that take 200 ms; one client serves them all."""
+    emulator.configure(latency_median=2.0, latency_sigma=0.3)
+    hook = GptImgHook()
+    stalls = []
+    for _ in range(3):  # a machine may be busy with other things; a loop that is blocked always is
+        ids = [(await asyncio.to_thread(hook.submit, f"picture {i}")).id for i in range(200)]
+        emulator.faults([{"on": "status", "kind": "delay", "seconds": 0.2}])
+        stall, clients, events = await longest_stall(
+            [Eager(generation_id=name, poll_interval=0.5, deadline=time.time() + 60) for name in ids]
+        )
+        emulator.faults([])
+        assert events == [[{"status": "completed", "generation_id": name}] for name in ids]
+        assert clients == {0, 1}
+        stalls.append(stall)
+        if stall < 0.05:
+            break
+    print(f"longest stall of the event loop: {min(stalls) * 1000:.1f} ms")
+    assert min(stalls) < 0.05
+
+
+async def longest_stall(triggers: list[GptImgGenerationTrigger]) -> tuple[float, set[int], Any]:
+    """Run triggers, and return the loop's longest stall in seconds, the numbers of clients, the events."""
+    stall, clients = 0.0, set()
+
+    async def watch() -> None:
+        nonlocal stall
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            stall = max(stall, time.monotonic() - before - 0.005)
+            clients.add(len(shared._clients))
+
+    gc.freeze()  # collecting what a whole test run left behind is no doing of the triggers
+    watchdog = asyncio.create_task(watch())
+    events = await asyncio.gather(*map(fired, triggers))
+    watchdog.cancel()
+    gc.unfreeze()
+    return stall, clients, events
+
+
+async def test_no_event_in_the_first_seconds(service: Script) -> None:
+    """Whatever happens, the scheduler has had its time to handle the deferral."""
+    service.status = [COMPLETED]
+    started = time.monotonic()
+    events = await asyncio.gather(
+        fired(GptImgGenerationTrigger(generation_id=GENERATION_ID, deadline=time.time() + 60)),
+        fired(GptImgGenerationTrigger(generation_id=GENERATION_ID, deadline=time.time() - 60)),
+        fired(
+            GptImgGenerationTrigger(generation_id=GENERATION_ID, deadline=time.time() + 60, conn_id="none")
+        ),
+    )
+    assert time.monotonic() - started >= GptImgGenerationTrigger.hold_back >= 5
+    assert [event["status"] for (event,) in events] == ["completed", "completed", "error"]
+
+
+def test_serialize_round_trip() -> None:
+    first = GptImgGenerationTrigger(
+        generation_id="a/b", conn_id="c", poll_interval=7.5, deadline=1790000000.5, max_wait=60.0
+    )
+    path, arguments = first.serialize()
+    assert path == "airflow_provider_gptimg.triggers.generation.GptImgGenerationTrigger"
+    assert json.loads(json.dumps(arguments)) == arguments
+    assert GptImgGenerationTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_arguments_of_the_first_release_are_accepted() -> None:
+    """Rows that were written by an older version are rebuilt by today's class."""
+    GptImgGenerationTrigger(generation_id="x", conn_id="c", poll_interval=5.0, deadline=1790000000.0)
+
+
+async def test_deadline_is_absolute_and_there_is_a_last_look(service: Script) -> None:
+    """A triggerer that was down past the deadline still looks once."""
+    service.status = [COMPLETED]
+    (event,) = await fired(trigger(deadline=time.time() - 3600))
+    assert event == {"status": "completed", "generation_id": GENERATION_ID}
+
+    service.status = [RUNNING]
+    (event,) = await fired(trigger(deadline=time.time() - 3600))
+    assert event["status"] == event["reason"] == "timeout"
+    assert "accepted and billed" in event["message"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "polls", "status", "reason"),
+    [
+        ([Answer({**CREATED, "status": "on_fire"}), COMPLETED], 2, "completed", None),
+        ([*[Answer("oops", 500)] * 5, COMPLETED], 6, "completed", None),
+        ([Answer("oops", 500)], 6, "error", "unavailable"),
+        ([Answer({"error": {"code": "unauthorized"}}, 401)], 1, "error", "authentication"),
+        ([Answer({"error": {}}, 403)], 1, "error", "permission"),
+        ([Answer({"error": {"code": "task_not_found"}}, 404)], 1, "error", "not_found"),
+        ([Answer({**CREATED, "status": "failed"})], 1, "failed", "failed"),
+    ],
+)
+async def test_events(
+    service: Script, answers: list[Answer], polls: int, status: str, reason: str | None
+) -> None:
+    service.status = answers
+    (event,) = await fired(trigger())
+    assert (event["status"], event.get("reason"), event["generation_id"]) == (status, reason, GENERATION_ID)
+    assert len(service.received) == polls
+
+
+async def test_a_429_holds_back_every_wait_of_the_process(service: Script) -> None:
+    service.status = [Answer({"error": {}}, 429, {"Retry-After": "1"}), COMPLETED]
+    started = time.monotonic()
+    await asyncio.gather(*(fired(trigger()) for _ in range(5)))
+    assert time.monotonic() - started >= 1.0
+    # Those already on their way got through; nobody asked twice within the pause.
+    assert len(service.received) <= 6
+
+
+async def test_killed_says_where_the_image_is(capsys: pytest.CaptureFixture[str]) -> None:
+    await trigger().on_kill()
+    said = capsys.readouterr().out
+    assert GENERATION_ID in said
+    assert "24 hours" in said
+    assert "billed" in said
+
+
+async def test_no_secret_in_a_trigger(service: Script) -> None:
+    service.status = [Answer({"error": {"message": "no"}}, 401)]
+    wait = trigger()
+    (event,) = await fired(wait)
+    for text in (repr(wait), json.dumps(wait.serialize()), json.dumps(event)):
+        assert "sk-test" not in text
