@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG
@@ -13,7 +12,8 @@ from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 
 POLL = 0.1
-LIMIT = 2.0
+LIMIT = 1.5
+GENERATION_ID = "task_img_story"
 
 failures: list[BaseException] = []
 """The exceptions of the tasks that failed."""
@@ -42,13 +42,15 @@ def operator(**arguments: Any) -> GptImgGenerateOperator:
 def sensor(**arguments: Any) -> GptImgGenerationSensor:
     submitted = operator(task_id="submit", wait_for_completion=False)
     return GptImgGenerationSensor(
-        task_id="images",
-        generation_id=submitted.output,
-        poke_interval=POLL,
-        timeout=LIMIT,
-        retries=0,
-        on_failure_callback=remember,
-        **arguments,
+        **{
+            "task_id": "images",
+            "generation_id": submitted.output,
+            "poke_interval": POLL,
+            "timeout": LIMIT,
+            "retries": 0,
+            "on_failure_callback": remember,
+            **arguments,
+        }
     )
 
 
@@ -56,8 +58,8 @@ dags: dict[str, DAG] = {}
 
 
 @contextmanager
-def way(name: str) -> Iterator[None]:
-    with DAG(name, schedule=None) as dag:
+def way(name: str, **arguments: Any) -> Iterator[None]:
+    with DAG(name, schedule=None, **arguments) as dag:
         yield
     dags[name] = dag
 
@@ -80,5 +82,19 @@ with way("sensor_reschedule_soft"):
     sensor(mode="reschedule", soft_fail=True)
 with way("sensor_deferred_soft"):
     sensor(soft_fail=True)
-with way("sensor_backoff"):
-    sensor(exponential_backoff=True, max_wait=timedelta(seconds=0.3))
+with way("sensor_id_only"):
+    GptImgGenerationSensor(task_id="images", generation_id=GENERATION_ID, poke_interval=POLL)
+with way("sensor_id_missing"):
+    GptImgGenerationSensor(
+        task_id="images", generation_id="{{ none }}", retries=0, on_failure_callback=remember
+    )
+with way("submit_only"):
+    operator(wait_for_completion=False)
+with way("model_of_the_connection"):
+    operator(model=None, deferrable=False)
+with way("n_is_text"):
+    operator(n="{{ 1 + 1 }}")
+with way("no_xcom"):
+    operator(do_xcom_push=False, end_from_trigger=True)
+with way("native", render_template_as_native_obj=True):
+    operator(n="{{ 1 + 1 }}", reference_images="{{ ['https://a.example/1.png'] }}", deferrable=False)
