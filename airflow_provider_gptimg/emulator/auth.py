@@ -1,0 +1,40 @@
+"""Who may call: API keys and, on request, user agents (contract: Base and auth)."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.state import Emulator
+
+_LIBRARY = re.compile(
+    r"(python-|aiohttp/|httpx/|go-http-client/|node-fetch|axios/|okhttp/|java/)", re.IGNORECASE
+)
+"""User agents that a library sends when nobody chose one. curl is not among them: people type it."""
+
+
+def bearer(request: Request) -> str:
+    """Return the key of the request, good or not; 401 when there is none that starts with ``sk-``."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key.startswith("sk-"):
+        raise ApiError(401, message="Send your API key: Authorization: Bearer sk-…")
+    return key
+
+
+def authorized(request: Request, emulator: Emulator) -> str:
+    """Return the key of the request if it may call; 401 or 403 otherwise."""
+    agent(request, emulator)
+    key = bearer(request)
+    if key.startswith("sk-invalid"):
+        raise ApiError(401, message="The API key is not valid.")
+    return key
+
+
+def agent(request: Request, emulator: Emulator) -> None:
+    """Answer 403 to a nameless client, if the emulator is to be that strict."""
+    name = request.headers.get("user-agent", "").strip()
+    if emulator.settings.strict_user_agent and (not name or _LIBRARY.match(name)):
+        raise ApiError(403, message=f"Blocked client: send a User-Agent of your own, not {name!r}.")

@@ -1,0 +1,76 @@
+"""Money and counts: what a test asks to learn what really happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_gptimg.emulator.settings import MICRO
+
+
+@dataclass
+class Entry:
+    """One accepted submission's line; amounts in micro-dollars."""
+
+    billed: int
+    refunded: int = 0
+    polls: int = 0
+
+
+@dataclass
+class Requests:
+    """Requests that arrived, by endpoint; ``rate_limited`` of them were answered 429.
+
+    Every arrival counts, also one that a fault cut off before it was processed: the numbers say how
+    often a client called, the submissions say what came of it.
+    """
+
+    submit: int = 0
+    status: int = 0
+    upload: int = 0
+    download: int = 0
+    rate_limited: int = 0
+
+    def count(self, endpoint: str) -> None:
+        """Add one to ``endpoint``."""
+        setattr(self, endpoint, getattr(self, endpoint) + 1)
+
+
+@dataclass
+class Ledger:
+    """The account: what it started with, what was billed and what was paid back."""
+
+    initial: int
+    billed: int = 0
+    refunded: int = 0
+    entries: dict[str, Entry] = field(default_factory=dict)
+    requests: Requests = field(default_factory=Requests)
+
+    @property
+    def used(self) -> int:
+        """Money spent and not refunded, in micro-dollars."""
+        return self.billed - self.refunded
+
+    @property
+    def balance(self) -> int:
+        """Money left, in micro-dollars."""
+        return self.initial - self.used
+
+    def bill(self, generation_id: str, amount: int) -> None:
+        """Charge ``amount`` for a generation that was just accepted."""
+        self.entries[generation_id] = Entry(billed=amount)
+        self.billed += amount
+
+    def refund(self, generation_id: str) -> None:
+        """Pay a failed generation back (contract: a failed task is refunded by the service)."""
+        entry = self.entries[generation_id]
+        self.refunded += entry.billed - entry.refunded
+        entry.refunded = entry.billed
+
+    def set_balance(self, amount: int) -> None:
+        """Top the account up, or empty it, so that ``amount`` is left."""
+        self.initial = amount + self.used
+
+
+def dollars(micro: int) -> float:
+    """Return micro-dollars as the dollars that are printed; exact in six decimals."""
+    return micro / MICRO

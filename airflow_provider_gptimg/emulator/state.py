@@ -1,0 +1,146 @@
+"""The service's memory: tasks and how they age, the account, the uploads."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_gptimg.emulator.clock import Clock
+from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.faults import FaultBook
+from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
+from airflow_provider_gptimg.emulator.limits import RateLimiter
+from airflow_provider_gptimg.emulator.settings import Settings, to_micro
+from airflow_provider_gptimg.emulator.submission import Submission
+from airflow_provider_gptimg.emulator.uploads import Uploads
+
+LIFETIME = 86_400
+"""Seconds a result lives after completion: 24 hours (contract: Status)."""
+
+QUEUED_SHARE = 0.15
+"""The part of a task's time that it spends in the queue."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One accepted generation. What it is like at a moment follows from the clock alone."""
+
+    id: str
+    submission: Submission
+    key_tail: str
+    accepted_at: float
+    finishes_at: float
+    fails: bool
+
+    def status(self, now: float) -> str:
+        """Return ``queued``, ``in_progress``, ``completed`` or ``failed``."""
+        if now >= self.finishes_at:
+            return "failed" if self.fails else "completed"
+        return "in_progress" if self.share(now) >= QUEUED_SHARE else "queued"
+
+    def share(self, now: float) -> float:
+        """Return how much of the task's time is over, 0 to 1."""
+        latency = self.finishes_at - self.accepted_at
+        return min(1.0, (now - self.accepted_at) / latency) if latency else 1.0
+
+    def progress(self, now: float) -> int:
+        """Return the percentage that the status shows: it moves while the task is in progress."""
+        if now >= self.finishes_at:
+            return 100
+        done = (self.share(now) - QUEUED_SHARE) / (1 - QUEUED_SHARE)
+        return max(0, min(99, math.floor(100 * done)))
+
+    @property
+    def completed_at(self) -> int:
+        """Unix seconds at which the result was there; a whole number, as the service writes it."""
+        return math.floor(self.finishes_at)
+
+    @property
+    def expires_at(self) -> int:
+        """Unix seconds at which the result goes away."""
+        return self.completed_at + LIFETIME
+
+
+class Emulator:
+    """The account and everything in it. Plain synchronous code, used from one event loop."""
+
+    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+        self._initial = settings or Settings()
+        self.clock = clock or Clock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again from nothing: settings of the start, real time, empty ledger, no faults."""
+        self.settings = self._initial
+        self.clock.reset()
+        self.tasks: dict[str, Task] = {}
+        self._by_business_id: dict[str, Task] = {}
+        self._failing: list[tuple[float, str]] = []
+        self.ledger = Ledger(initial=self.settings.balance_micro)
+        self.limiter = RateLimiter(self.settings.rate_limit, self.clock)
+        self.faults = FaultBook(self.settings.seed)
+        self.uploads = Uploads(self.clock, LIFETIME)
+
+    def configure(self, changes: dict[str, Any]) -> Settings:
+        """Change settings while running; tasks that were accepted before keep their latency."""
+        settings = self.settings.changed(changes)
+        if settings.rate_limit != self.settings.rate_limit:
+            self.limiter = RateLimiter(settings.rate_limit, self.clock)
+        if "balance" in changes:
+            self.settle()
+            self.ledger.set_balance(to_micro(settings.balance))
+        self.settings = settings
+        return settings
+
+    def submit(self, submission: Submission, key: str) -> Task:
+        """Accept and bill, or refuse with 402 or 422 and bill nothing."""
+        self.settle()
+        if key.startswith("sk-broke") or submission.cost > self.ledger.balance:
+            left = 0.0 if key.startswith("sk-broke") else dollars(self.ledger.balance)
+            raise ApiError(402, message=f"Needs {dollars(submission.cost):g}, the balance is {left:g}.")
+        if "[refuse]" in submission.prompt:
+            raise ApiError(422, message="The prompt was refused by the content policy.")
+        now = self.clock.now()
+        task = Task(
+            id=f"task_img_{secrets.token_hex(12)}",
+            submission=submission,
+            key_tail=key[-4:],
+            accepted_at=now,
+            finishes_at=now + self._latency(submission.prompt),
+            fails="[fail]" in submission.prompt,
+        )
+        self.tasks[task.id] = task
+        if submission.client_business_id:
+            # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
+            self._by_business_id[submission.client_business_id] = task
+        if task.fails:
+            heapq.heappush(self._failing, (task.finishes_at, task.id))
+        self.ledger.bill(task.id, submission.cost)
+        return task
+
+    def find(self, identifier: str) -> Task:
+        """Return the task with this id, or the latest with this ``client_business_id``, or answer 404."""
+        task = self.tasks.get(identifier)
+        if task is None and not self.settings.ignore_business_id:
+            task = self._by_business_id.get(identifier)
+            if task and self.clock.now() < task.accepted_at + self.settings.lookup_lag:
+                task = None
+        if task is None:
+            raise ApiError(404, "task_not_found", f"There is no task {identifier[:200]!r}.")
+        return task
+
+    def settle(self) -> None:
+        """Refund what has failed by now."""
+        now = self.clock.now()
+        while self._failing and self._failing[0][0] <= now:
+            self.ledger.refund(heapq.heappop(self._failing)[1])
+
+    def _latency(self, prompt: str) -> float:
+        # By ordinal, not from one running generator: a latency does not depend on what else happened.
+        draw = random.Random(f"{self.settings.seed}/{len(self.tasks)}").gauss(0.0, 1.0)
+        latency = self.settings.latency_median * math.exp(self.settings.latency_sigma * draw)
+        return latency * 10 if "[slow]" in prompt else latency

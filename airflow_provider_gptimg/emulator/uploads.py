@@ -1,0 +1,71 @@
+"""Uploaded pictures: recognised by their first bytes, kept for a day (contract: Upload)."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from airflow_provider_gptimg.emulator.clock import Clock
+
+MAX_UPLOAD = 10 * 1024 * 1024
+"""Bytes (contract: Upload, "at most 10 MB")."""
+
+MAX_STORED = 512 * 1024 * 1024
+"""Bytes kept in all; beyond that the oldest uploads go, as if they had expired."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A stored picture."""
+
+    name: str
+    mime_type: str
+    content: bytes
+    expires_at: float
+
+
+class UploadError(Exception):
+    """The upload is refused; the text is the answer's ``message``."""
+
+
+class Uploads:
+    """The uploads of the account, by file name."""
+
+    def __init__(self, clock: Clock, lifetime: float) -> None:
+        self._clock = clock
+        self._lifetime = lifetime
+        self._stored: OrderedDict[str, Upload] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, content: bytes) -> Upload:
+        """Store ``content`` under a new name, or refuse it."""
+        if len(content) > MAX_UPLOAD:
+            raise UploadError(f"Image too large: {len(content)} bytes, at most {MAX_UPLOAD} are allowed.")
+        mime_type = sniff(content)
+        if mime_type is None:
+            raise UploadError("Unsupported image type: JPEG, PNG, WebP and GIF are allowed.")
+        name = f"file_{secrets.token_hex(12)}.{mime_type.removeprefix('image/')}"
+        upload = Upload(name, mime_type, content, self._clock.now() + self._lifetime)
+        self._stored[name] = upload
+        self._bytes += len(content)
+        while self._bytes > MAX_STORED:
+            self._bytes -= len(self._stored.popitem(last=False)[1].content)
+        return upload
+
+    def get(self, name: str) -> Upload | None:
+        """Return the upload, expired or not, or ``None`` when it was never there."""
+        return self._stored.get(name)
+
+
+def sniff(content: bytes) -> str | None:
+    """Return the media type of a picture from its magic bytes, whatever its name or header claims."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if content.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return None

@@ -1,0 +1,165 @@
+"""The shapes of answers and of control requests, as the OpenAPI description shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_provider_gptimg.emulator.clock import MAX_ADVANCE
+from airflow_provider_gptimg.emulator.envelopes import whole
+from airflow_provider_gptimg.emulator.settings import MAX_BALANCE
+
+Day = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    type: str
+
+
+class Envelope(BaseModel):
+    """Every error of the service."""
+
+    error: Problem
+
+
+class TaskError(BaseModel):
+    """Why a generation failed."""
+
+    code: str
+    message: str
+
+
+class ImageUrl(BaseModel):
+    """One image of a result."""
+
+    url: str
+
+
+class Result(BaseModel):
+    """The images of a completed generation."""
+
+    type: Literal["image"]
+    data: list[ImageUrl]
+
+
+class TaskView(BaseModel):
+    """A generation, as the answers to a submission and to a status query show it."""
+
+    id: str
+    object: Literal["generation.task"]
+    model: str
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: int = Field(ge=0, le=100)
+    created_at: int = Field(description="Unix seconds")
+    metadata: dict[str, Any]
+    client_business_id: str = Field(default="", description="Only if the submission had one.")
+    completed_at: int = Field(default=0, description="Unix seconds; only when completed.")
+    expires_at: int = Field(default=0, description="Unix seconds, 24 hours later; only when completed.")
+    result: Result = Field(default=..., description="Only when completed.")
+    error: TaskError = Field(default=..., description="Only when failed.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "required": ["id", "object", "model", "status", "progress", "created_at", "metadata"]
+        }
+    )
+
+
+class UploadData(BaseModel):
+    """A stored upload."""
+
+    id: str
+    url: str
+    mime_type: Literal["image/jpeg", "image/png", "image/webp", "image/gif"]
+    size: int = Field(description="bytes")
+
+
+class UploadView(BaseModel):
+    """The answer to an upload."""
+
+    success: Literal[True]
+    message: str
+    data: UploadData
+
+
+class Refusal(BaseModel):
+    """The answer to an upload, or to a balance query, that is refused in the service's older style."""
+
+    success: Literal[False]
+    message: str
+
+
+class BalanceView(BaseModel):
+    """The money of the account, in dollars."""
+
+    success: Literal[True]
+    remain_balance: float
+    used_balance: float
+    unlimited_quota: bool
+
+
+class LedgerLine(BaseModel):
+    """One accepted submission; money in dollars."""
+
+    id: str
+    client_business_id: str | None
+    key_tail: str = Field(description="The last four characters of the key.")
+    model: str
+    n: int
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    accepted_at: float = Field(description="Unix seconds")
+    billed: float
+    refunded: float
+    polls: int = Field(description="Status queries that were answered for it.")
+
+
+class RequestCounts(BaseModel):
+    """Requests that arrived, whatever came of them; ``rate_limited`` of them were answered 429."""
+
+    submit: int
+    status: int
+    upload: int
+    download: int
+    rate_limited: int
+
+
+class LedgerView(BaseModel):
+    """Everything that was accepted, and what is left."""
+
+    submissions: list[LedgerLine]
+    requests: RequestCounts
+    balance: float
+
+
+class Advance(BaseModel):
+    """How far to move the clock."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    advance: float = Field(ge=0, le=MAX_ADVANCE, allow_inf_nan=False, description="seconds")
+
+
+class Now(BaseModel):
+    """The emulator's time."""
+
+    now: float = Field(description="Unix seconds")
+
+
+class Configuration(BaseModel):
+    """Settings to change; what is not named stays. ``balance`` sets the money that is left now."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    seed: Annotated[int, BeforeValidator(whole)] = 0
+    latency_median: Day = Field(default=4.0, description="seconds")
+    latency_sigma: float = Field(default=0.35, ge=0, le=5, allow_inf_nan=False)
+    rate_limit: Literal["default", "vip", "svip", "off"] = "default"
+    balance: float = Field(default=10.0, ge=0, le=MAX_BALANCE, allow_inf_nan=False, description="dollars")
+    lookup_lag: Day = Field(default=0.0, description="seconds until a business id is found")
+    ignore_business_id: bool = False
+    strict_user_agent: bool = False

@@ -1,0 +1,183 @@
+"""The command line, as a process of its own; the fixture; the programmatic server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from airflow_provider_gptimg.emulator import __main__ as command
+from airflow_provider_gptimg.emulator.remote import Remote
+from airflow_provider_gptimg.emulator.server import EmulatorServer
+from airflow_provider_gptimg.emulator.settings import Settings
+from airflow_provider_gptimg.emulator.state import Emulator
+
+COMMAND = [sys.executable, "-m", "airflow_provider_gptimg.emulator"]
+
+
+@contextmanager
+def running(*options):
+    process = subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(*options, code):
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_ends_cleanly(number):
+    options = (
+        "--port",
+        "0",
+        "--seed",
+        "7",
+        "--latency-median",
+        "0",
+        "--balance",
+        "0.05",
+        "--rate-limit",
+        "vip",
+    )
+    with running(*options) as process:
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:")
+        remote = Remote(line.removeprefix("listening on ").strip())
+        settings = remote.configure()
+        assert (settings["seed"], settings["balance"], settings["rate_limit"]) == (7, 0.05, "vip")
+        assert remote.ledger()["balance"] == 0.05
+        # A request that hangs must not keep the process.
+        remote.faults([{"on": "status", "kind": "hang"}])
+        with socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2]))) as hanging:
+            hanging.sendall(b"GET /v1/images/generations/x HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        message = refused("--port", str(taken.getsockname()[1]), code=1)
+    assert "cannot listen on 127.0.0.1 port" in message
+    assert "in use" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--latency-median", "-1"), "latency_median must be"),
+        (("--latency-sigma", "nan"), "latency_sigma must be"),
+        (("--balance", "inf"), "balance must be"),
+        (("--balance", "much"), "invalid float value"),
+        (("--rate-limit", "gold"), "rate_limit must be one of default, vip, svip, off"),
+        (("--lookup-lag", "-0.1"), "lookup_lag must be"),
+        (("--unknown",), "unrecognized arguments"),
+        (("--port", "-1"), "port must be from 0 to 65535"),
+        (("--port", "70000"), "port must be from 0 to 65535"),
+    ],
+)
+def test_options_that_make_no_sense(capsys, options, complaint):
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--port", "0", *options])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("gptimg-emulator: ")
+    assert message.count("\n") == 1
+    assert complaint in message
+
+
+def test_without_the_extra(capsys, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "PIL" else object())
+    with pytest.raises(SystemExit) as caught:
+        command.main([])
+    assert caught.value.code == 1
+    assert "pip install 'airflow-provider-gptimg[emulator]'" in capsys.readouterr().err
+
+
+def test_the_plugin_imports_nothing_heavy():
+    code = (
+        "import sys, airflow_provider_gptimg.emulator.pytest_plugin;"
+        "print({'fastapi', 'uvicorn', 'PIL', 'pydantic', 'airflow', 'httpx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_emulator_shares_no_code_with_the_client():
+    code = (
+        "import sys, airflow_provider_gptimg.emulator.server, airflow_provider_gptimg.emulator.painting;"
+        "print([name for name in sys.modules if name in ('airflow', 'httpx') or"
+        " name.startswith('airflow_provider_gptimg.') and '.emulator' not in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_fixture(gptimg_emulator):
+    connection = json.loads(gptimg_emulator.airflow_connection)
+    assert connection == {
+        "conn_type": "gptimg",
+        "host": gptimg_emulator.base_url,
+        "password": "sk-emulator",
+    }
+    assert gptimg_emulator.connection_uri == gptimg_emulator.airflow_connection
+    before = gptimg_emulator.advance(0)
+    assert 100 <= gptimg_emulator.advance(100) - before < 130
+    with pytest.raises(ValueError, match="rate_limit"):
+        gptimg_emulator.configure(rate_limit="gold")
+    settings = gptimg_emulator.configure(seed=3)
+    assert (settings["rate_limit"], settings["latency_median"], settings["seed"]) == ("off", 0.05, 3)
+
+
+def test_the_fixture_again(gptimg_emulator):
+    assert gptimg_emulator.configure()["seed"] == 0
+    assert gptimg_emulator.ledger()["submissions"] == []
+
+
+def test_two_servers_side_by_side():
+    with EmulatorServer(balance=1.0) as first, EmulatorServer(balance=2.0) as second:
+        assert first.base_url != second.base_url
+        assert (first.ledger()["balance"], second.ledger()["balance"]) == (1.0, 2.0)
+        first.faults([{"on": "status", "kind": "hang"}])
+        host, port = first.base_url.removeprefix("http://").split(":")
+        hanging = socket.create_connection((host, int(port)))
+        hanging.sendall(b"GET /v1/images/generations/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    hanging.close()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        urllib.request.urlopen(first.base_url, timeout=5)
+
+
+def test_impossible_settings():
+    with pytest.raises(ValueError, match="latency_median"):
+        EmulatorServer(latency_median=-1)
+
+
+def test_latencies_are_log_normal_and_repeatable():
+    def latencies(seed: int) -> list[float]:
+        emulator = Emulator(Settings(seed=seed, latency_median=4.0, latency_sigma=0.5))
+        drawn = []
+        for number in range(400):
+            drawn.append(emulator._latency("a fox"))
+            emulator.tasks[str(number)] = None
+        return sorted(drawn)
+
+    first = latencies(1)
+    assert first == latencies(1) != latencies(2)
+    assert 3.5 < first[200] < 4.5
+    assert 4 * 2.0 < first[380] < 4 * 2.7  # the 95th percentile is exp(1.64 * 0.5) = 2.3 medians

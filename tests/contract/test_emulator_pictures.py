@@ -1,0 +1,190 @@
+"""The pictures: exact sizes, the same again, different for others, legible in any script."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+
+import pytest
+from PIL import Image
+from test_emulator_submit import CELLS
+
+from airflow_provider_gptimg.emulator import lettering, painting
+from airflow_provider_gptimg.emulator.motifs import MOTIFS
+from airflow_provider_gptimg.emulator.rendering import Gallery, Picture
+
+
+def opened(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def points(image: Image.Image) -> list[bytes]:
+    """The RGB values, one by one."""
+    raw = image.convert("RGB").tobytes()
+    return [raw[position : position + 3] for position in range(0, len(raw), 3)]
+
+
+def small(prompt: str = "a red fox", **changes) -> Picture:
+    return Picture(**{"prompt": prompt, "label": "gpt-image-2", "pixels": (256, 192), **changes})
+
+
+@pytest.mark.parametrize(("ratio", "tier", "pixels"), [cell for cell in CELLS if cell[2] != "-"])
+def test_exact_sizes(service, ratio, tier, pixels):
+    (url,) = service.urls(size=ratio, resolution=tier)
+    reply = service.get(url)
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "image/png"
+    assert int(reply.headers["Content-Length"]) == len(reply.body)
+    image = opened(reply.body)
+    assert (image.format, f"{image.width}x{image.height}") == ("PNG", pixels)
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"model": "gpt-image-2.5-flare-vip", "size": "1536x1024"}, (1536, 1024)),
+        ({"model": "gpt-image-2.5-sunburst-vip", "size": "256x3840"}, (256, 3840)),
+        ({"model": "gpt-image-2.5-sunburst-vip", "size": "3840x256"}, (3840, 256)),
+        ({"model": "gpt-image-2-vip", "size": "4:3"}, (1024, 768)),
+    ],
+)
+def test_sizes_of_sister_models(service, fields, size):
+    (url,) = service.urls(**fields)
+    assert opened(service.get(url).body).size == size
+
+
+def test_several_images_differ(service):
+    bodies = [service.get(url).body for url in service.urls(n=3)]
+    assert len(set(bodies)) == 3
+
+
+def test_caching(service):
+    (url,) = service.urls()
+    first = service.get(url)
+    assert "max-age" in first.headers["Cache-Control"]
+    again = service.get(url, **{"If-None-Match": f'"other", W/{first.headers["ETag"]}'})
+    assert (again.status, again.body) == (304, b"")
+    assert service.get(url, **{"If-None-Match": '"other"'}).body == first.body
+    assert service.remote.ledger()["requests"]["download"] == 3
+
+
+def test_images_are_there_only_after_completion(service, slow):
+    generation_id = service.submit().json["id"]
+    assert service.get(f"/files/results/{generation_id}/0.png").status == 404
+    slow.advance(1001)
+    assert service.get(f"/files/results/{generation_id}/0.png").status == 200
+
+
+def test_the_same_description_gives_the_same_bytes():
+    assert painting.paint(small()) == painting.paint(small())
+
+
+@pytest.mark.parametrize("change", [{"prompt": "a blue fox"}, {"seed": 1}, {"index": 1}])
+def test_another_description_gives_another_picture(change):
+    first, second = opened(painting.paint(small())), opened(painting.paint(small(**change)))
+    pairs = zip(points(first.resize((32, 24))), points(second.resize((32, 24))), strict=True)
+    differ = sum(max(abs(a - b) for a, b in zip(*pair, strict=True)) > 24 for pair in pairs)
+    assert differ > 32 * 24 / 4  # visibly: a quarter of the picture at least
+
+
+def test_every_motif_fills_every_shape(monkeypatch):
+    for motif in MOTIFS:
+        monkeypatch.setattr(painting, "MOTIFS", (motif,))
+        for pixels in ((256, 256), (200, 480), (480, 200)):
+            image = opened(painting.paint(small(motif.__name__, pixels=pixels)))
+            assert image.size == pixels
+            assert len(image.getcolors(100_000)) > 16
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "word",
+        "first line\n\nthird line\tand a tab",
+        "the quick brown fox " * 1600,
+        "x" * 32_000,
+        "狐" * 32_000,
+        "一只红狐狸在雪地里 🦊 ❄️ naïve café",
+        "Лиса в снегу, αλεπού, ثعلب, שועל",
+        "\x00\x07\u200d",
+        "\U0010ffff",
+    ],
+    ids=lambda prompt: ascii(prompt[:12]),
+)
+@pytest.mark.parametrize("pixels", [(256, 256), (192, 448)])
+def test_any_prompt_can_be_lettered(prompt, pixels):
+    assert opened(painting.paint(small(prompt, pixels=pixels))).size == pixels
+
+
+def test_letters_that_no_font_has_are_named(monkeypatch):
+    monkeypatch.setattr(lettering, "font_for", lambda character: "" if character.isascii() else None)
+    assert lettering.legible("a 🦊!") == "a [fox face]!"
+    assert lettering.legible("红狐狸 runs") == "[3 CJK] runs"
+    assert lettering.legible("Лиса\u200d") == "[4 CYRILLIC]"
+
+
+def test_text_is_fitted():
+    short = lettering.fit("owl", 500, 200, largest=40, smallest=10)
+    assert (short.lines, short.size, short.complete) == (("owl",), 40, True)
+    longer = lettering.fit("the quick brown fox jumps over the lazy dog " * 5, 500, 200, 40, 10)
+    assert longer.complete
+    assert 10 <= longer.size < 40
+    assert longer.height <= 200
+    assert longer.width <= 500
+    cut = lettering.fit("word " * 3000, 500, 200, 40, 10)
+    assert not cut.complete
+    assert cut.lines[-1].endswith("…")
+    assert cut.height <= 200
+
+
+def test_a_transparent_background(service):
+    fields = {"model": "gpt-image-2.5-flare", "background": "transparent"}
+    (url,) = service.urls(**fields)
+    image = opened(service.get(url).body)
+    assert image.mode == "RGBA"
+    assert image.getpixel((2, 2))[3] == 0
+    assert image.getpixel((512, 300))[3] == 255
+
+
+def test_an_uploaded_reference_picture_is_shown(service):
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 300), (255, 0, 255)).save(buffer, "JPEG")
+    reference = service.upload(buffer.getvalue()).json["data"]["url"]
+    with_it, without = service.urls(reference_images=[reference]), service.urls()
+    first, second = (opened(service.get(urls[0]).body) for urls in (with_it, without))
+
+    def magenta(image: Image.Image) -> int:
+        return sum(red > 220 and green < 40 and blue > 220 for red, green, blue in points(image))
+
+    assert magenta(first) > 20_000
+    assert magenta(second) < 100
+
+
+@pytest.mark.parametrize("inset", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff broken"])
+def test_a_broken_reference_picture_is_left_out(inset):
+    assert opened(painting.paint(small(inset=inset))).size == (256, 192)
+
+
+def test_a_picture_is_painted_once_for_all_who_ask(monkeypatch):
+    painted = []
+
+    def paint(picture: Picture) -> bytes:
+        painted.append((picture.prompt, threading.current_thread() is threading.main_thread()))
+        return picture.prompt.encode() * 100
+
+    monkeypatch.setattr(painting, "paint", paint)
+
+    async def scenario() -> None:
+        gallery = Gallery(capacity=250)
+        assert set(await asyncio.gather(*(gallery.png(small("a")) for _ in range(5)))) == {b"a" * 100}
+        await gallery.png(small("b"))
+        await gallery.png(small("a"))
+        await gallery.png(small("c"))  # no room for three: the one not used for longest goes
+        await gallery.png(small("a"))
+        await gallery.png(small("b"))
+
+    asyncio.run(scenario())
+    assert painted == [(prompt, False) for prompt in "abcb"]
