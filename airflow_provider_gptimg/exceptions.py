@@ -11,13 +11,14 @@
         │   ├── GptImgQuotaError                    402
         │   ├── GptImgPermissionError               403
         │   ├── GptImgContentPolicyError            422
-        │   └── GptImgModelUnavailableError         503, no such model or no channel for it
+        │   ├── GptImgModelUnavailableError         503, no such model or no channel for it
+        │   └── GptImgUndecidedSubmissionError      accepted or not? and paying again was ruled out
         ├── GptImgServiceError                      the service or the way to it; a retry may help
         │   ├── GptImgNotFoundError                 404
         │   ├── GptImgRateLimitError                429
         │   ├── GptImgUnavailableError              5xx, no connection, a broken one
         │   ├── GptImgMalformedAnswerError          HTML, empty, truncated, not an object
-        │   └── GptImgAmbiguousSubmissionError      accepted or not? nobody can say
+        │   └── GptImgAmbiguousSubmissionError      accepted or not? a retry looks again
         └── GptImgGenerationError                   about a generation that was accepted
             ├── GptImgGenerationFailedError         it failed at the service, which refunds it
             ├── GptImgNoImagesError                 completed, but without any image
@@ -92,6 +93,10 @@ class GptImgModelUnavailableError(GptImgFinalError):
     """The service has no such model, or no channel for it (503)."""
 
 
+class GptImgUndecidedSubmissionError(GptImgFinalError):
+    """Nobody can say whether a submission was accepted, and the task may not pay again."""
+
+
 class GptImgServiceError(GptImgError):
     """The service or the way to it failed; a retry may help."""
 
@@ -153,6 +158,7 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
     Kind.UNAVAILABLE: GptImgUnavailableError,
     Kind.UNREACHABLE: GptImgUnavailableError,
     Kind.MALFORMED: GptImgMalformedAnswerError,
+    Kind.UNDECIDED: GptImgUndecidedSubmissionError,
     Kind.AMBIGUOUS: GptImgAmbiguousSubmissionError,
     Kind.FAILED: GptImgGenerationFailedError,
     Kind.NO_IMAGES: GptImgNoImagesError,

@@ -14,45 +14,76 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.memory import Remembered
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of attempts that share what was paid for: a first one and its automatic retries.
+
+    :param base: ``max_tries - retries``: Airflow sets ``max_tries`` to ``retries`` at first, and to
+        ``try_number + retries`` at a Clear, so it is the number of attempts before the latest Clear.
+    :param name: tells the series of a task instance apart.
+    :param is_fresh: whether this surely is its first attempt, so that no look-up is needed.
+    """
+
+    base: int
+    name: str
+    is_fresh: bool
+
+    @classmethod
+    def of(cls, ti: Any, *, retries: int, clear_number: int, remembered: Remembered | None) -> Series:
+        """Return the series that a task instance's attempt belongs to.
+
+        A Clear of a *running* task leaves ``max_tries`` alone (Airflow marks it "restarting"). It
+        shows in two other ways: the attempt before was at work when the DAG run's ``clear_number``
+        rose; or, where nothing is remembered, there are more attempts than retries explain, in a
+        run that has seen more Clears than ``base`` accounts for. In doubt it is a retry, which
+        costs nothing.
+
+        :param ti: the running task instance (``context["ti"]``).
+        :param retries: the task's ``retries``.
+        :param clear_number: how many Clears the DAG run has seen.
+        :param remembered: what the attempt before stored.
+        """
+        base = ti.max_tries - retries
+        if ti.try_number == base + 1:
+            return cls(base, str(base), is_fresh=True)
+        if remembered and remembered.base == base:
+            if remembered.running and clear_number > remembered.clear_number:
+                return cls(base, f"{base}+{clear_number}", is_fresh=True)
+            return cls(base, remembered.series, is_fresh=False)
+        unexplained = ti.try_number > ti.max_tries + 1 and clear_number > min(base, 1)
+        return cls(base, f"{base}+{clear_number}" if unexplained else str(base), is_fresh=False)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The identity of one request of one task instance.
+    """The identity of one request of one series of attempts.
 
     :param digest: hexadecimal, 160 bits.
-    :param is_fresh: whether it surely never submitted before, so that no look-up is needed.
     """
 
     digest: str
-    is_fresh: bool
 
     @classmethod
-    def of(
-        cls, ti: Any, *, retries: int, request: GenerationRequest, conn_id: str, reattach: bool
-    ) -> Identity:
-        """Return the identity for a task instance's request.
-
-        :param ti: the running task instance (``context["ti"]``).
-        :param retries: the task's ``retries``.
-        :param reattach: False gives every attempt an identity of its own.
-        """
-        series = ti.max_tries - retries
+    def of(cls, ti: Any, series: Series, request: GenerationRequest, conn_id: str) -> Identity:
+        """Return the identity for a task instance's request."""
         parts = [
             ti.dag_id,
             ti.run_id,
             ti.task_id,
             str(ti.map_index),
-            str(series),
+            series.name,
             fingerprint(request, conn_id),
         ]
-        if not reattach:
-            parts.append(uuid.uuid4().hex)
         # Joined with NUL, which no id can contain, so that no two lists of parts look the same.
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
-        # Airflow sets max_tries to retries at first, and to try_number + retries at a Clear, so the
-        # first attempt of a series is the one after `series` attempts (field-tested on 3.0 to 3.3).
-        return cls(digest, is_fresh=not reattach or ti.try_number == series + 1)
+        return cls(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40])
+
+    @classmethod
+    def unique(cls) -> Identity:
+        """Return an identity that nobody had before."""
+        return cls(f"{uuid.uuid4().hex:0>40}")
 
     def business_id(self, ordinal: int) -> str:
         """Return the ``client_business_id`` of this identity's n-th generation, counted from 1."""

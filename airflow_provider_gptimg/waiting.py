@@ -70,9 +70,19 @@ class GenerationWait(BaseOperator):
         return error
 
     def defer_wait(
-        self, context: Context, generation_id: str, *, asked: Asked, deadline: float, end_task: bool = False
+        self,
+        context: Context,
+        generation_id: str,
+        *,
+        asked: Asked,
+        deadline: float,
+        end_task: bool = False,
+        **kept: Any,
     ) -> NoReturn:
-        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds)."""
+        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds).
+
+        ``kept`` comes back as keyword arguments of :meth:`execute_complete`.
+        """
         pace = self.pace
         self.defer(
             trigger=GptImgGenerationTrigger(
@@ -90,6 +100,7 @@ class GenerationWait(BaseOperator):
                 "asked": asked,
                 "deadline": deadline,
                 "try_number": context["ti"].try_number,
+                **kept,
             },
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFER_MARGIN),
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 import httpx
 
 from airflow_provider_gptimg import __version__
@@ -29,6 +33,11 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come about, if the settings do not allow less."""
+
+LANE_CONNECTIONS = 8
+MAX_LANES = 12
+"""An event loop's connections: many small pools instead of a large one. For each request httpx looks
+at every pair of a pool's connections, which with a hundred of them costs more than the call itself."""
 
 MAX_PAUSE = 300.0
 """Longest pause in seconds that one 429 may impose on all other calls of a process."""
@@ -79,7 +88,7 @@ class SyncClient:
         self._settings = settings
         self._buckets = buckets or Buckets(settings)
         self._sleep = sleep
-        self._http = httpx.Client(transport=transport, **_options(settings))
+        self._http = _opened(httpx.Client, settings, transport)
 
     def __enter__(self) -> SyncClient:
         return self
@@ -122,6 +131,7 @@ class SyncClient:
         answer = _Answer(request, self._settings.timeout)
         try:
             with self._http.stream(**_arguments(request)) as response:
+                answer.begin(response)
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
         except _NO_ANSWER as error:
@@ -145,11 +155,13 @@ class AsyncClient:
         self._settings = settings
         self._buckets = buckets or Buckets(settings)
         self._sleep = sleep
-        self._http = httpx.AsyncClient(transport=transport, **_options(settings))
+        self._transport = transport
+        self._lanes: list[_Lane] = []
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for lane in self._lanes:
+            await lane.http.aclose()
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return its result.
@@ -180,25 +192,55 @@ class AsyncClient:
         for seconds in self._buckets.turns(request.category):
             await self._sleep(seconds)
         answer = _Answer(request, self._settings.timeout)
+        lane = self._free_lane()
+        lane.calls += 1
         try:
-            async with self._http.stream(**_arguments(request)) as response:
+            async with lane.http.stream(**_arguments(request)) as response:
+                answer.begin(response)
                 async for chunk in response.aiter_bytes():
                     answer.add(chunk)
         except _NO_ANSWER as error:
             raise answer.broken(error) from error
+        finally:
+            lane.calls -= 1
         reply = answer.reply(response)
         self._buckets.heed(request.category, reply)
         return reply
+
+    def _free_lane(self) -> _Lane:
+        """Return the first lane with a free connection; the first ones so keep theirs warm."""
+        for lane in self._lanes:
+            if lane.calls < LANE_CONNECTIONS:
+                return lane
+        if len(self._lanes) < MAX_LANES:
+            http = _opened(httpx.AsyncClient, self._settings, self._transport)
+            self._lanes.append(_Lane(http))
+            return self._lanes[-1]
+        return min(self._lanes, key=lambda lane: lane.calls)
+
+
+@dataclass
+class _Lane:
+    """A small connection pool, and how many calls are under way in it."""
+
+    http: httpx.AsyncClient
+    calls: int = 0
 
 
 class _Answer:
     """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds."""
 
     def __init__(self, request: Request, timeout: float) -> None:
-        self._what = f"{request.method} {request.path}"
+        self._what = f"{request.method} {shorten(request.path)}"
         self._body = bytearray()
         self._longest = 2 * timeout
         self._until = time.monotonic() + self._longest
+
+    def begin(self, response: httpx.Response) -> None:
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            # Not asked for, and a few bytes of it could unfold to gigabytes before we count them.
+            raise self._malformed(f"is compressed ({shorten(encoding, 60)}) and was not read")
 
     def add(self, chunk: bytes) -> None:
         self._body += chunk
@@ -210,11 +252,15 @@ class _Answer:
     def broken(self, error: Exception) -> ApiError:
         """Return the error for a request whose answer did not come, or did not come to an end.
 
-        httpx's own texts, which it quotes, hold no header and so no key.
+        The library's own text is quoted only where it is about the network: of a request that it finds
+        wrong, it quotes the header.
         """
         if self._body:
             return self._malformed(f"broke off ({type(error).__name__})")
-        how = "timed out" if isinstance(error, httpx.TimeoutException) else f"failed: {error}"
+        about_network = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError))
+        how = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
+        if about_network:
+            how += f": {shorten(str(error))}"
         return ApiError(
             Kind.UNREACHABLE,
             f"{self._what} {how} ({type(error).__name__}).",
@@ -230,6 +276,9 @@ class _Answer:
         return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
 
 
+_LANE = httpx.Limits(
+    max_connections=LANE_CONNECTIONS, max_keepalive_connections=LANE_CONNECTIONS, keepalive_expiry=30.0
+)
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -240,6 +289,34 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return httpx.create_ssl_context(verify=verify)
+
+
+_warming = threading.Lock()
+
+
+def warm_up(settings: Settings) -> None:
+    """Do what makes a first async call slow; call it in a thread, so that no event loop waits for it.
+
+    That is reading the CA bundle, and loading the library by which httpx talks to the event loop.
+    """
+    with _warming:
+        _ssl_context(settings.verify)
+        if "anyio._backends._asyncio" not in sys.modules:
+            anyio.run(anyio.sleep, 0)
+
+
+_Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
+
+
+def _opened(kind: Callable[..., _Http], settings: Settings, transport: Any) -> _Http:
+    try:
+        return kind(transport=transport, **_options(settings))
+    except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
+        raise ApiError(
+            Kind.INVALID,
+            "No connection can be made with these settings (host, proxy, verify = path of a CA bundle): "
+            f"{type(error).__name__}: {shorten(str(error))}.",
+        ) from None
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -253,7 +330,7 @@ def _options(settings: Settings) -> dict[str, Any]:
             "Accept-Encoding": "identity",
         },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
-        "limits": httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30.0),
+        "limits": _LANE,
         "verify": _ssl_context(settings.verify),
         "proxy": settings.proxy,
         # A redirect would send the key, or the money, somewhere else.

@@ -23,7 +23,8 @@ class Kind(str, Enum):
     UNAVAILABLE = "unavailable"  # 5xx
     UNREACHABLE = "unreachable"  # no connection, or it broke
     MALFORMED = "malformed"  # an answer that cannot be read
-    AMBIGUOUS = "ambiguous"  # a submission of which nobody knows whether it was accepted
+    AMBIGUOUS = "ambiguous"  # whether a submission was accepted is unknown; a later attempt looks again
+    UNDECIDED = "undecided"  # the same, where paying again was ruled out
     FAILED = "failed"  # the generation failed at the service
     NO_IMAGES = "no_images"  # completed, without any URL
     EXPIRED = "expired"  # completed, but its images are gone
@@ -39,6 +40,7 @@ FINAL = frozenset(
         Kind.PERMISSION,
         Kind.POLICY,
         Kind.MODEL_UNAVAILABLE,
+        Kind.UNDECIDED,
     }
 )
 """The kinds that the same request, sent again, cannot mend (contract: Errors)."""
@@ -91,7 +93,7 @@ class ApiError(Exception):
         return self
 
     def _fate(self) -> str:
-        if self.kind is Kind.NOT_FOUND:
+        if self.kind in (Kind.NOT_FOUND, Kind.EXPIRED):
             return f"[generation {self.generation_id}]"
         if self.kind is Kind.FAILED:
             return f"[generation {self.generation_id}: accepted, failed at the service, which refunds it]"
@@ -103,7 +105,10 @@ class ApiError(Exception):
 
 def invalid(field: str, value: object, allowed: str) -> ApiError:
     """Return the error for a bad input: its field, its value (shortened) and what is allowed."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list…
+        shown = f"<{type(value).__name__}>"
     if len(shown) > 120:
         shown = f"{shown[:100]}… ({len(shown)} characters)"
     return ApiError(Kind.INVALID, f"{field}={shown} is not allowed: {allowed}.")

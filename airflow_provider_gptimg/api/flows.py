@@ -63,7 +63,7 @@ def call(
 
     :raises ApiError: every other failure, at once.
     """
-    attempt = 0
+    attempt = unanswered = 0
     while True:
         attempt += 1
         try:
@@ -71,11 +71,12 @@ def call(
             error = wire.error_in(reply, now=clock())
             if error is None:
                 return reply
-        except ApiError as unanswered:
-            error = unanswered
-        if not error.not_accepted or (error.status is None and attempt >= attempts):
+        except ApiError as no_answer:
+            error = no_answer
+            unanswered += 1
+        if not error.not_accepted or unanswered >= attempts:
             raise error
-        backoff = min(2.0 ** (attempt - 1), MAX_BACKOFF)
+        backoff = min(2.0 ** min(attempt - 1, 10), MAX_BACKOFF)
         delay = max(error.retry_after or 0.0, backoff) * random.uniform(1.0, 1.25)
         if clock() + delay > give_up_at:
             raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
@@ -17,6 +18,12 @@ RUNNING = frozenset({QUEUED, "in_progress", "pending", "submitted", "processing"
 
 MAX_URLS = 1_000
 """More result URLs than that are not an answer of this service; the rest is not read."""
+
+LIFETIME = 24 * 3600.0
+"""Seconds that result URLs live where the answer does not say until when (contract: Status)."""
+
+MAX_ID_CHARACTERS = 512
+"""An id is opaque, but it goes into URLs, log lines and XCom: a longer or unprintable one is none."""
 
 _YEAR_10000 = 253_402_300_800
 
@@ -64,7 +71,22 @@ class Generation:
 
     def is_expired(self, now: float) -> bool:
         """Return whether its images are gone at ``now`` (Unix seconds)."""
-        return self.expires_at is not None and self.expires_at <= (self.answered_at or now)
+        if self.status != COMPLETED:
+            return False
+        expires_at = self.expires_at
+        if expires_at is None and self.completed_at is not None:
+            expires_at = self.completed_at + LIFETIME
+        return expires_at is not None and expires_at <= (self.answered_at or now)
+
+    def expired(self) -> ApiError:
+        """Return the error for a generation whose images are gone."""
+        until = "" if self.expires_at is None else f" on {formatdate(self.expires_at, usegmt=True)}"
+        return ApiError(
+            Kind.EXPIRED,
+            f"The images of this generation expired{until}: only a new submission, which is billed, brings "
+            "them back (clear the task that made it).",
+            generation_id=self.id,
+        )
 
     def completed(self) -> Generation:
         """Return self, a completed generation with images.
@@ -91,29 +113,34 @@ class Generation:
     ) -> Generation:
         """Read one generation from an answer's JSON object.
 
-        :param asked_id: the id that was asked for, used where the answer repeats none.
+        :param asked_id: the id that was asked for, used where the answer has a status and repeats no id.
         :raises ApiError: kind MALFORMED if there is no id at all.
         """
-        generation_id = data.get("id") or asked_id
+        generation_id = data.get("id") or (asked_id if data.get("status") else None)
         if isinstance(generation_id, int) and not isinstance(generation_id, bool):
             generation_id = str(generation_id)
-        if not isinstance(generation_id, str) or not generation_id:
+        if not isinstance(generation_id, str) or not _is_id(generation_id):
             raise ApiError(Kind.MALFORMED, f"The answer has no generation id: {shorten(str(dict(data)))}")
         status = data.get("status")
         business_id = data.get("client_business_id")
         return cls(
             id=generation_id,
-            status=status.strip().lower() if isinstance(status, str) and status.strip() else QUEUED,
-            model=data["model"] if isinstance(data.get("model"), str) else None,
+            status=(shorten(status.lower(), 60) if isinstance(status, str) else "") or QUEUED,
+            model=shorten(data["model"]) if isinstance(data.get("model"), str) else None,
             progress=_percent(data.get("progress")),
-            created_at=_seconds(data.get("created_at")),
-            completed_at=_seconds(data.get("completed_at")),
-            expires_at=_seconds(data.get("expires_at")),
+            # 0 is how some servers write "not yet".
+            created_at=_number(data.get("created_at")) or None,
+            completed_at=_number(data.get("completed_at")) or None,
+            expires_at=_number(data.get("expires_at")) or None,
             answered_at=answered_at,
             urls=_result_urls(data),
-            client_business_id=business_id if isinstance(business_id, str) else None,
+            client_business_id=shorten(business_id) if isinstance(business_id, str) else None,
             reason=_reason(data),
         )
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= MAX_ID_CHARACTERS and text.isprintable()
 
 
 def shorten(text: str, limit: int = 200) -> str:
@@ -130,10 +157,14 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
         data.get("url"),
     ]
     for place in places:
-        urls = [url for url in _urls_in(place) if url.startswith(("https://", "http://"))]
+        urls = [url for url in _urls_in(place) if _is_url(url)]
         if urls:
             return tuple(urls[:MAX_URLS])
     return ()
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://")) and text.isprintable()
 
 
 def _urls_in(value: object) -> Iterator[str]:
@@ -154,11 +185,11 @@ def _reason(data: Mapping[str, Any]) -> str | None:
 
 
 def _percent(value: object) -> int | None:
-    number = _seconds(value)
+    number = _number(value)
     return min(100, int(number)) if number is not None else None
 
 
-def _seconds(value: object) -> float | None:
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

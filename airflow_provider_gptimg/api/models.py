@@ -46,7 +46,7 @@ SIZES: Mapping[str, Mapping[str, Pixels]] = {
 RATIOS = tuple(SIZES["2K"])
 """All 13 aspect ratios; 2K is the resolution that offers every one of them."""
 
-_PIXEL_SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
+_PIXEL_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,11 @@ MAX_PROMPT_CHARACTERS = 32_000
 
 BUSINESS_ID = "[A-Za-z0-9_-]{1,96}"
 """What careful clients keep to; the service's rule is unknown (contract: Finding a task again)."""
+
+MAX_COUNT = 2**53 - 1
+"""The largest whole number that every JSON reader takes; the service names no maximum of ``n``."""
+
+_NOT_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f]")
 
 OWN_FIELDS = ("model", "prompt", "size", "resolution", "n", "reference_images", "client_business_id")
 """Fields with an argument of their own, which ``extra_body`` may therefore not repeat."""
@@ -60,10 +66,13 @@ class GenerationRequest:
         extra = _extra(extra_body)
         # The two fields that a request may carry although this provider offers no argument for
         # them on its operators: they are checked like the others wherever they come from.
-        image_urls = extra.pop("image_urls", None) if image_urls is None else image_urls
-        response_format = extra.pop("response_format", response_format)
-        if response_format != "url":
-            raise invalid("response_format", response_format, "the service answers with URLs, so only 'url'")
+        for given in (response_format, extra.pop("response_format", "url")):
+            if given != "url":
+                raise invalid("response_format", given, "the service answers with URLs, so only 'url'")
+        if image_urls is None:
+            image_urls = extra.pop("image_urls", None)
+        elif "image_urls" in extra:
+            raise invalid("image_urls", image_urls, "it is in extra_body too: give it once")
         if image_urls is not None and reference_images is not None:
             raise invalid("image_urls", image_urls, "give reference_images only, it is the same field")
         field_name = "reference_images" if image_urls is None else "image_urls"
@@ -139,8 +148,8 @@ def _count(value: object) -> int:
             f"a whole number is needed, this is of type {type(value).__name__} (a template gives text unless "
             "the DAG sets render_template_as_native_obj=True)",
         )
-    if value < 1:
-        raise invalid("n", value, "at least 1 image")
+    if not 1 <= value <= MAX_COUNT:
+        raise invalid("n", value, f"at least 1 image, at most {MAX_COUNT}")
     return value
 
 
@@ -161,7 +170,7 @@ def _reference(name: str, value: object) -> str:
         host = parts.hostname
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.scheme.lower() not in ("http", "https") or not host or any(c.isspace() for c in value):
+    if parts.scheme.lower() not in ("http", "https") or not host or _NOT_IN_A_URL.search(value):
         raise invalid(
             name,
             value,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,14 @@ DEFAULT_BASE_URL = "https://toapis.com"
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that one HTTP request may take."""
+
+
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+LEAST, MOST = 0.001, 1_000_000
+"""What seconds and rates may be: beyond that, clocks and sockets fail in ways of their own."""
+
+_NOT_IN_A_BASE_URL = re.compile(r"[\s\x00-\x1f\x7f\\@?#]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +55,12 @@ class Settings:
         """
         if not api_key or not api_key.strip():
             raise ApiError(Kind.INVALID, "The connection has no API key: put it into its password.")
-        if not api_key.strip().isascii() or any(c.isspace() for c in api_key.strip()):
+        if not re.fullmatch(r"[!-~]+", api_key.strip()):
             raise ApiError(
                 Kind.INVALID, "The connection's API key (its password) holds characters no key has."
             )
         group = extra.get("rate_limit_group") or "default"
-        if group not in SUBMITS_PER_SECOND:
+        if not isinstance(group, str) or group not in SUBMITS_PER_SECOND:
             raise invalid("rate_limit_group", group, ", ".join(SUBMITS_PER_SECOND))
         return cls(
             base_url=_base_url(host or DEFAULT_BASE_URL, insecure=_flag("allow_insecure_http", extra)),
@@ -84,21 +93,21 @@ def _base_url(host: str, *, insecure: bool) -> str:
         name, _ = parts.hostname, parts.port
     except ValueError:
         parts, name = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not name or parts.query or parts.fragment or parts.username:
+    if parts.scheme not in ("http", "https") or not name or _NOT_IN_A_BASE_URL.search(url):
         raise invalid("host", _without_userinfo(host), "a base URL such as https://toapis.com")
     if parts.scheme == "http" and not insecure and not is_loopback(name):
         raise invalid(
             "host",
-            host,
+            url,
             "plain http would show the key to everyone on the way; use https://, or set allow_insecure_http "
             "in the connection's extra",
         )
     return url
 
 
-def _without_userinfo(host: str) -> str:
-    scheme, separator, rest = host.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def _without_userinfo(url: str) -> str:
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url)
+    return f"{scheme[0] if scheme and '@' in url else ''}{url.rpartition('@')[2]}"
 
 
 def _positive(name: str, extra: Mapping[str, Any], default: float) -> float:
@@ -107,10 +116,10 @@ def _positive(name: str, extra: Mapping[str, Any], default: float) -> float:
         return default
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number) or number <= 0:
-        raise invalid(name, value, "a number above 0")
+    if not LEAST <= number <= MOST:
+        raise invalid(name, value, f"a number from {LEAST} to {MOST:,}")
     return number
 
 
@@ -125,7 +134,12 @@ def _proxy(extra: Mapping[str, Any]) -> str | None:
     proxy = extra.get("proxy")
     if proxy in (None, ""):
         return None
-    if not isinstance(proxy, str) or urlsplit(proxy).scheme not in ("http", "https", "socks5", "socks5h"):
+    try:
+        parts = urlsplit(proxy if isinstance(proxy, str) else "")
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, name = urlsplit(""), None
+    if not isinstance(proxy, str) or parts.scheme not in PROXY_SCHEMES or not name:
         raise invalid("proxy", _without_userinfo(str(proxy)), "a URL such as http://proxy.example:3128")
     return proxy
 

@@ -29,7 +29,7 @@ MAX_ORDINALS = 100
 _NO_ANSWER = frozenset({Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED})
 """After these a submission may have been accepted, unless the error says it surely was not."""
 
-OnAmbiguous = Literal["resubmit", "fail"]
+OnDoubt = Literal["resubmit", "fail"]
 
 
 class Origin(Enum):
@@ -58,6 +58,19 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the caller remembers of an identity's latest submission; a help, never the only truth.
+
+    :param submitted_at: Unix seconds by our clock.
+    """
+
+    generation_id: str
+    ordinal: int
+    submissions: int
+    submitted_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reconciler:
     """Submits one request under one identity, at most once for each generation that did not fail.
 
@@ -65,6 +78,8 @@ class Reconciler:
     :param fresh: True where this identity surely never submitted before: then there is no look-up.
     :param on_ambiguous: what to do when a submission got no answer and look-ups do not find it:
         pay again, or fail.
+    :param on_expired: what to do when the images of an earlier attempt are gone: pay again, or fail.
+    :param known: what is remembered of the latest submission, None where nothing is.
     :param give_up_at: Unix seconds until which "slow down" answers are waited out.
     :param report: told in a sentence what was found and decided.
     """
@@ -72,7 +87,9 @@ class Reconciler:
     request: GenerationRequest
     business_id: Callable[[int], str]
     fresh: bool
-    on_ambiguous: OnAmbiguous
+    on_ambiguous: OnDoubt
+    on_expired: OnDoubt = "resubmit"
+    known: Known | None = None
     give_up_at: float
     clock: Clock
     report: Callable[[str], None]
@@ -80,18 +97,23 @@ class Reconciler:
     def submit(self) -> Flow[Submission]:
         """Attach to the generation of an earlier attempt, or else submit.
 
-        :raises ApiError: AMBIGUOUS where nobody can say whether a submission was accepted and paying
-            again was not allowed; whatever the service refused.
+        :raises ApiError: UNDECIDED where nobody can say whether a submission was accepted and paying
+            again was not allowed, AMBIGUOUS where a later attempt may find out; EXPIRED; whatever the
+            service refused.
         """
-        for ordinal in range(1, MAX_ORDINALS + 1):
+        for ordinal in range(self.known.ordinal if self.known else 1, MAX_ORDINALS + 1):
             found = None if self.fresh else (yield from self._find(ordinal))
             if found is None:
+                if not self.fresh:
+                    self._warn(ordinal, "Submitting, as if no earlier attempt had", "one did")
                 return (yield from self._post(ordinal))
             if found.status == FAILED:
                 self.report(
                     f"Generation {found.id} of an earlier attempt failed and was refunded; submitting anew."
                 )
             elif found.is_expired(self.clock()):
+                if self.on_expired == "fail":
+                    raise found.expired()
                 self.report(
                     f"The images of generation {found.id} of an earlier attempt expired; submitting anew."
                 )
@@ -105,9 +127,9 @@ class Reconciler:
         business_id = self.business_id(ordinal)
         request = wire.submission(self.request, business_id)
         for resubmits in range(MAX_RESUBMITS + 1):
-            submitted_at = self.clock()
             try:
                 reply = yield from call(request, clock=self.clock, give_up_at=self.give_up_at)
+                submitted_at = self.clock()  # not before: a "slow down" may have been waited out
                 generation = wire.read_generation(reply)
             except ApiError as error:
                 if error.not_accepted or error.kind not in _NO_ANSWER:
@@ -128,13 +150,15 @@ class Reconciler:
             found = yield from self._find(ordinal)
             if found is not None:
                 return self._attached(found, ordinal, submissions=ordinal + resubmits)
-            if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
+            if self.on_ambiguous == "fail":
+                raise ApiError(
+                    Kind.UNDECIDED,
+                    f"Nobody can say whether the submission was accepted: {doubt.message} Look-ups do not "
+                    f"find its client_business_id {business_id}. Clear the task to pay for another one.",
+                ) from doubt
+            if resubmits == MAX_RESUBMITS:
                 break
-            self.report(
-                f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {business_id}: submitting again. If "
-                "the service accepted the first submission after all, it is paid twice "
-                "(on_ambiguous_submit='fail' never does this)."
-            )
+            self._warn(ordinal, "Submitting again", "the service accepted the submission after all")
         raise ApiError(
             Kind.AMBIGUOUS,
             f"Nobody can say whether the submission was accepted: {doubt.message} Look-ups do not find its "
@@ -143,6 +167,15 @@ class Reconciler:
 
     def _find(self, ordinal: int) -> Flow[Generation | None]:
         """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
+        if self.known and self.known.ordinal == ordinal:
+            try:
+                return (
+                    yield from query(
+                        self.known.generation_id, clock=self.clock, give_up_at=self.give_up_at, attempts=4
+                    )
+                )
+            except ApiError as error:
+                self.report(f"Generation {self.known.generation_id} is remembered, but: {error}")
         business_id = self.business_id(ordinal)
         unclear: ApiError | None = None
         for look_up in range(MAX_LOOK_UPS):
@@ -156,9 +189,9 @@ class Reconciler:
             except ApiError as error:
                 if error.kind in FINAL and error.kind is not Kind.BAD_REQUEST:
                     raise
-                # A service that does not know business ids calls one unknown, or malformed.
-                unknown = error.kind in (Kind.NOT_FOUND, Kind.BAD_REQUEST)
-                unclear = None if unknown else error
+                # A service that does not know business ids calls one unknown, or malformed. A redirect
+                # or another 4xx is somebody in between, and says nothing about the task.
+                unclear = None if error.status in (404, 400) else error
                 continue
             if found.client_business_id in (None, business_id):
                 return found
@@ -174,16 +207,23 @@ class Reconciler:
             "again. A retry of the task looks again.",
         ) from unclear
 
+    def _warn(self, ordinal: int, what: str, risk: str) -> None:
+        self.report(
+            f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}. {what}; if "
+            f"{risk}, it is paid twice."
+        )
+
     def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:
         self.report(
             f"Found generation {found.id} ({found.status}) of {self.business_id(ordinal)}: not paying again."
         )
         now = self.clock()
+        known = self.known if self.known and self.known.ordinal == ordinal else None
         return Submission(
             generation=found,
             client_business_id=self.business_id(ordinal),
             ordinal=ordinal,
-            submissions=submissions,
-            submitted_at=now - found.age(now),
+            submissions=known.submissions if known else submissions,
+            submitted_at=known.submitted_at if known else now - found.age(now),
             origin=Origin.ATTACHED,
         )

@@ -6,12 +6,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote
 
-from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.generation import Generation, shorten
 from airflow_provider_gptimg.api.request import GenerationRequest
 
@@ -86,10 +87,14 @@ def submission(request: GenerationRequest, client_business_id: str | None) -> Re
 
 
 def status_query(generation_or_business_id: str) -> Request:
-    """Return the request that asks for a generation, by either of its ids (contract: Status)."""
-    return Request(
-        "GET", f"/v1/images/generations/{quote(generation_or_business_id, safe='')}", category="query"
-    )
+    """Return the request that asks for a generation, by either of its ids (contract: Status).
+
+    :raises ApiError: kind INVALID for what would lead to another path, such as ``..``.
+    """
+    name = generation_or_business_id.encode("utf-8", "replace")
+    if not name.strip(b". "):
+        raise invalid("generation_id", generation_or_business_id, "it must name a generation")
+    return Request("GET", f"/v1/images/generations/{quote(name, safe='')}", category="query")
 
 
 def upload(file: File) -> Request:
@@ -102,7 +107,9 @@ def upload(file: File) -> Request:
             Kind.INVALID,
             f"{file.name} has {len(file.content)} bytes: an upload has 1 to {MAX_UPLOAD_BYTES} bytes.",
         )
-    return Request("POST", "/v1/uploads/images", file=file)
+    # A file system may hold names that are no text; the service needs none.
+    name = file.name.encode("utf-8", "replace").decode()
+    return Request("POST", "/v1/uploads/images", file=replace(file, name=name))
 
 
 def balance() -> Request:
@@ -279,6 +286,8 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 def _http_date(value: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(value).timestamp() if value else None
+        date = parsedate_to_datetime(value or "")
+        # HTTP dates are in GMT, also the old forms that do not say so.
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

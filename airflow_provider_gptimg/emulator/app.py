@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_gptimg import __version__
+from airflow_provider_gptimg.emulator.clock import Clock
 from airflow_provider_gptimg.emulator.control import control_routes
 from airflow_provider_gptimg.emulator.disruption import Disruption
 from airflow_provider_gptimg.emulator.envelopes import ApiError
@@ -41,7 +44,26 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
-    return Disruption(app, emulator)
+    return Dated(Disruption(app, emulator), emulator.clock)
+
+
+class Dated:
+    """Middleware: dates every answer by the emulator's clock, as a server whose clock is right."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, with a ``Date`` header added."""
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self._clock.now(), usegmt=True)
+                message["headers"] = [*message.get("headers", ()), (b"date", date.encode())]
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 async def _api_error(request: Request, error: Exception) -> JSONResponse:

@@ -77,6 +77,7 @@ def build_server(emulator: Emulator, on_started: Callable[[], None]) -> Server:
         log_level="critical",
         access_log=False,
         server_header=False,
+        date_header=False,  # a server's date is its own clock's: see Dated
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,  # a hanging request is a fault, not work to wait for
     )

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.api.submission import OnAmbiguous, Origin, Reconciler, Submission
+from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.identity import Identity
+from airflow_provider_gptimg.identity import Identity, Series
+from airflow_provider_gptimg.memory import Memory
 from airflow_provider_gptimg.result import Asked, asked, result_of
 from airflow_provider_gptimg.triggers.handover import ASKED_KEY
 from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+T = TypeVar("T")
 
 
 class GptImgGenerateOperator(GenerationWait):
@@ -46,6 +49,8 @@ class GptImgGenerateOperator(GenerationWait):
     :param poll_interval: seconds between two looks at the generation.
     :param timeout: seconds the generation may take, from its submission.
     :param reattach: False submits anew in every attempt, and so pays again for every retry.
+        ``or_fail`` is True, except that it fails where the images of an earlier attempt have expired
+        instead of paying for new ones.
     :param on_ambiguous_submit: when a submission got no clear answer and look-ups do not find it:
         ``resubmit`` (may pay twice, says so in the log) or ``fail``.
     """
@@ -78,8 +83,8 @@ class GptImgGenerateOperator(GenerationWait):
         end_from_trigger: bool = False,
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
-        reattach: bool = True,
-        on_ambiguous_submit: OnAmbiguous = "resubmit",
+        reattach: bool | Literal["or_fail"] = True,
+        on_ambiguous_submit: OnDoubt = "resubmit",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -96,12 +101,8 @@ class GptImgGenerateOperator(GenerationWait):
         self.end_from_trigger = end_from_trigger
         self.poll_interval = _seconds("poll_interval", poll_interval)
         self.timeout = _seconds("timeout", timeout)
-        self.reattach = reattach
-        if on_ambiguous_submit not in ("resubmit", "fail"):
-            raise ValueError(
-                f"on_ambiguous_submit={on_ambiguous_submit!r} is not allowed: 'resubmit' or 'fail'."
-            )
-        self.on_ambiguous_submit: OnAmbiguous = on_ambiguous_submit
+        self.reattach = _one_of("reattach", reattach, (True, False, "or_fail"))
+        self.on_ambiguous_submit = _one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
 
     @property
     def pace(self) -> Pace:
@@ -118,7 +119,28 @@ class GptImgGenerateOperator(GenerationWait):
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
         request = self._request()
-        submission = self._submit(context, request)
+        memory = Memory(context, self.log)
+        submission = self._submit(context, request, memory)
+        try:
+            return self._carry_on(context, request, submission)
+        except Exception:
+            memory.amend(running=False)
+            raise
+
+    def execute_complete(
+        self, context: Context, event: Any = None, *, clear_number: int | None = None, **kept: Any
+    ) -> Any:
+        """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
+        memory = Memory(context, self.log)
+        if clear_number is not None and clear_number != _clear_number(context):
+            memory.amend(clear_number=_clear_number(context))
+        try:
+            return super().execute_complete(context, event, **kept)
+        except Exception:
+            memory.amend(running=False)
+            raise
+
+    def _carry_on(self, context: Context, request: GenerationRequest, submission: Submission) -> Any:
         generation = self.generation = submission.generation
         facts = asked(request, submission.submissions)
         if self.do_xcom_push:
@@ -144,32 +166,36 @@ class GptImgGenerateOperator(GenerationWait):
                 extra_body=self.extra_body,
             )
 
-    def _submit(self, context: Context, request: GenerationRequest) -> Submission:
-        identity = Identity.of(
-            context["ti"],
-            retries=self.retries or 0,
-            request=request,
-            conn_id=self.conn_id,
-            reattach=self.reattach,
-        )
+    def _submit(self, context: Context, request: GenerationRequest, memory: Memory) -> Submission:
+        ti = context["ti"]
+        clear_number = _clear_number(context)
+        retries = self.retries or 0
+        remembered = None if ti.try_number == ti.max_tries - retries + 1 else memory.recall()
+        series = Series.of(ti, retries=retries, clear_number=clear_number, remembered=remembered)
+        identity = Identity.of(ti, series, request, self.conn_id) if self.reattach else Identity.unique()
+        same = remembered is not None and remembered.digest == identity.digest
         reconciler = Reconciler(
             request=request,
             business_id=identity.business_id,
-            fresh=identity.is_fresh,
+            fresh=series.is_fresh or not self.reattach,
+            known=remembered.known() if remembered and same else None,
             on_ambiguous=self.on_ambiguous_submit,
+            on_expired="fail" if self.reattach == "or_fail" else "resubmit",
             give_up_at=time.time() + self.timeout,
             clock=time.time,
             report=lambda sentence: self.log.warning("%s", sentence),
         )
         submission = self.hook.run(reconciler.submit())
+        memory.remember(series.base, series.name, clear_number, identity.digest, submission)
         if submission.origin is Origin.SUBMITTED:
             self.log.info(
-                "Submitted generation %s: %d image(s), %s at %s, %s.",
+                "Submitted generation %s: %d image(s), %s at %s, %s. (%s)",
                 submission.generation.id,
                 request.n,
                 request.size,
                 request.resolution,
                 request.model,
+                submission.client_business_id,
             )
         return submission
 
@@ -177,7 +203,14 @@ class GptImgGenerateOperator(GenerationWait):
         end_task = self.end_from_trigger and self._triggerer_can_end_it()
         if end_task:
             context["ti"].xcom_push(key=ASKED_KEY, value=facts)
-        self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
+        self.defer_wait(
+            context,
+            generation_id,
+            asked=facts,
+            deadline=deadline,
+            end_task=end_task,
+            clear_number=_clear_number(context),
+        )
 
     def _triggerer_can_end_it(self) -> bool:
         """Whether nothing is left to do that only a worker does: asset events, XComs to map over."""
@@ -199,6 +232,17 @@ class GptImgGenerateOperator(GenerationWait):
                 on_unknown_status=self.hook.log_unknown_status(generation_id),
             )
         )
+
+
+def _clear_number(context: Context) -> int:
+    """Return how many Clears the DAG run has seen (Airflow 3.0 and later)."""
+    return getattr(context["dag_run"], "clear_number", None) or 0
+
+
+def _one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not allowed: {', '.join(map(repr, allowed))}.")
+    return value
 
 
 def _seconds(name: str, value: float) -> float:

@@ -1,0 +1,79 @@
+# The project's commands. A bare machine with python3 (3.10 or newer), make and git is enough:
+# everything else is fetched once, at the locked versions, into .tools/ and .venv/.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := $(or $(shell command -v uv),.tools/bin/uv)
+BIN := .venv/bin
+
+export UV_PYTHON_DOWNLOADS := never
+# Trust what this machine trusts, such as a company's own authority.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := 1
+endif
+
+# The environment holds absolute paths, so the mark that it is ready names the checkout it was made for.
+READY := .venv/.ready
+ifneq ($(shell test -x $(BIN)/python && cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-quick lint format bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+env: $(READY) ## Build the environment (once; every other target does it by itself)
+	@echo "The environment is ready."
+
+demo: $(READY) ## Make images in a real Airflow against the emulator; EXIT=1 ends after the run
+	@$(BIN)/python -m dev.demo $(if $(filter-out 0 no false,$(EXIT)),--exit)
+
+test: $(READY) ## Run the whole test suite and print its coverage; ARGS="-k word" passes options on
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS); tests=$$?; \
+	$(BIN)/coverage combine --quiet && \
+	$(BIN)/coverage report --skip-covered $(if $(ARGS),,--fail-under=90); coverage=$$?; \
+	exit $$((tests ? tests : coverage))
+
+test-quick: $(READY) ## Run the tests that need no Airflow processes
+	@$(BIN)/pytest -m "not integration" $(ARGS)
+
+lint: $(READY) ## Style, types, import contracts, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry airflow_provider_gptimg
+
+format: $(READY) ## Bring the source into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Run the benchmarks
+	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks $(ARGS); \
+	else echo "There are no benchmarks yet."; fi
+
+clean: ## Remove everything that the other targets made
+	rm -rf .venv .tools .demo .coverage .coverage.* htmlcov dist .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+SYNC = $(UV) sync --frozen --extra emulator --compile-bytecode
+
+# What is cached is taken without asking the network; only a first build has to download.
+$(READY): uv.lock pyproject.toml | $(UV)
+	@echo "Building the environment in .venv (the first time takes a few minutes) ..."
+	@if [ -f $@ ] && [ "$$(cat $@)" != "$(CURDIR)" ]; then rm -rf .venv; fi
+	@$(SYNC) --python "$(PYTHON)" --offline --quiet 2>/dev/null || \
+	 $(SYNC) --python "$(PYTHON)" --quiet
+	@printf '%s\n' "$(CURDIR)" > $@
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	 { echo "Python 3.10 or newer is needed; $(PYTHON) is missing or older. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	 { echo "$(PYTHON) lacks its venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Fetching uv $(UV_VERSION) into .tools ..."
+	@$(PYTHON) -m venv --clear .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

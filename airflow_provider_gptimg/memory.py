@@ -1,0 +1,120 @@
+"""What a task instance remembers of its earlier attempts, where Airflow offers a place for it.
+
+That is the task state store of Airflow 3.3, which survives retries. It saves a look-up, it tells a
+Clear of a running task from a retry, and it is never the only truth: without it, or when it cannot
+be read, the service is asked by ``client_business_id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from airflow_provider_gptimg.api.submission import Known, Submission
+
+KEY = "gptimg"
+"""The store's key; its value is a :class:`Remembered` as a JSON object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """What is stored after a submission.
+
+    :param base: ``max_tries - retries`` then, which Airflow changes at a Clear.
+    :param series: the series of attempts it belongs to.
+    :param clear_number: how many Clears the DAG run had seen.
+    :param running: whether the attempt was still at work, as far as it could say.
+    :param digest: the identity that submitted.
+    """
+
+    base: int
+    series: str
+    clear_number: int
+    running: bool
+    digest: str
+    generation_id: str
+    ordinal: int
+    submissions: int
+    submitted_at: float
+
+    def known(self) -> Known:
+        """Return the submission's part of it."""
+        return Known(
+            generation_id=self.generation_id,
+            ordinal=self.ordinal,
+            submissions=self.submissions,
+            submitted_at=self.submitted_at,
+        )
+
+
+class Memory:
+    """A task instance's place in the task state store; every failure is logged, none is raised.
+
+    :param context: the task's context.
+    :param log: the task's logger.
+    """
+
+    def __init__(self, context: Mapping[str, Any], log: Any) -> None:
+        self._store = context.get("task_state_store")
+        self._log = log
+        self._last: Remembered | None = None
+
+    def recall(self) -> Remembered | None:
+        """Return what an earlier attempt stored, None where there is nothing or it cannot be read."""
+        if self._store is None:
+            self._log.info(
+                "This Airflow has no task state store (3.3 has): earlier attempts are found by "
+                "client_business_id only, and a Clear of a running task may continue with its generation."
+            )
+            return None
+        try:
+            stored = self._store.get(KEY)
+            return Remembered(**stored) if stored else None
+        except Exception as error:  # noqa: BLE001 - whatever a store of someone's own raises
+            self._log.warning(
+                "The task state store cannot be read (%s: %s): looking up by client_business_id instead.",
+                type(error).__name__,
+                error,
+            )
+            return None
+
+    def remember(
+        self, base: int, series: str, clear_number: int, digest: str, submission: Submission
+    ) -> None:
+        """Store a submission."""
+        self._write(
+            Remembered(
+                base=base,
+                series=series,
+                clear_number=clear_number,
+                running=True,
+                digest=digest,
+                generation_id=submission.generation.id,
+                ordinal=submission.ordinal,
+                submissions=submission.submissions,
+                submitted_at=submission.submitted_at,
+            )
+        )
+
+    def amend(self, **changes: Any) -> None:
+        """Change fields of what was stored, if anything was.
+
+        ``running=False``: the attempt failed by itself, so what follows is a retry and no Clear.
+        ``clear_number=n``: the attempt is still at work after other tasks were cleared.
+        """
+        if self._store is not None and (last := self._last or self.recall()):
+            self._write(replace(last, **changes))
+
+    def _write(self, remembered: Remembered) -> None:
+        if self._store is None:
+            return
+        self._last = remembered
+        try:
+            self._store.set(KEY, asdict(remembered))
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._log.warning(
+                "The task state store cannot be written (%s: %s): a retry looks up by client_business_id.",
+                type(error).__name__,
+                error,
+            )

@@ -1,0 +1,186 @@
+"""A real Airflow, started as separate processes out of one home directory."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from dev.airflow_api import AirflowApi
+from dev.airflow_env import airflow_environment
+from dev.processes import ManagedProcess, StartupError, free_port, signal_all, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+RUN_PROVIDER_CODE = ("scheduler", "triggerer", "standalone")
+"""Components that are worth measuring when tests run under coverage; it would only slow the others."""
+
+
+class AirflowStack:
+    """Context manager: a running Airflow that a test or the demo has to itself.
+
+    Every component is a process of its own that can be killed and restarted by name; with
+    ``standalone=True`` one ``airflow standalone`` runs them all instead. Look at it from outside through
+    ``api``. The database is an SQLite file in ``home`` unless ``database_url`` names another.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dags_folder: Path,
+        *,
+        database_url: str | None = None,
+        parallelism: int = 4,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        extra_env: Mapping[str, str] | None = None,
+        standalone: bool = False,
+        startup_timeout: float = 120,
+    ) -> None:
+        self.home = home
+        self.logs = home / "logs"
+        self.standalone = standalone
+        self.processes: dict[str, ManagedProcess] = {}
+        port = free_port()
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.api = AirflowApi(self.base_url, evidence=self.log_tails)
+        self._startup_timeout = startup_timeout
+        self._env = airflow_environment(
+            home,
+            dags_folder,
+            port,
+            database_url=database_url,
+            parallelism=parallelism,
+            connections=connections,
+            extra_env=extra_env,
+        )
+        self._unmeasured_env = {k: v for k, v in self._env.items() if not k.startswith("COVERAGE_")}
+
+    # -- life cycle ---------------------------------------------------------------------------------
+
+    def __enter__(self) -> AirflowStack:
+        try:
+            self.start_all()
+            self.wait_ready()
+        except BaseException:
+            self.stop_all()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_all()
+
+    def start_all(self) -> None:
+        """Make the database and start every component, without waiting for them."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        if self.standalone:
+            self.start("standalone")
+            return
+        self.run_command("db", "migrate")
+        for component in COMPONENTS:
+            self.start(component)
+
+    def stop_all(self, grace: float = 5.0) -> None:
+        """End every process, side by side."""
+        for process in self.processes.values():
+            process.terminate()
+        deadline = time.monotonic() + grace
+        for process in self.processes.values():
+            process.finish(max(0.0, deadline - time.monotonic()))
+        self.processes.clear()
+        self.api.close()
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until every component reports itself healthy; fail at once when one of them ends."""
+
+        def probe() -> bool:
+            for process in self.processes.values():
+                if not process.running():
+                    raise StartupError(f"airflow {process.name} ended:\n{process.tail()}")
+            return not self.api.unhealthy()
+
+        def describe() -> str:
+            return f"not healthy: {', '.join(self.api.unhealthy())}\n{self.log_tails()}"
+
+        wait_until(probe, timeout or self._startup_timeout, describe, interval=0.2)
+
+    # -- components ---------------------------------------------------------------------------------
+
+    def start(self, component: str, name: str | None = None) -> ManagedProcess:
+        """Start a component; another ``name`` makes it a second one beside the first."""
+        name = name or component
+        command = [AIRFLOW, component]
+        if component in ("scheduler", "triggerer"):
+            command.append("--skip-serve-logs")  # all processes see the same log files
+        process = ManagedProcess(
+            name,
+            command,
+            self.logs / f"{name}.log",
+            env=self._env if component in RUN_PROVIDER_CODE else self._unmeasured_env,
+            polite_signal=signal.SIGINT if component == "standalone" else signal.SIGTERM,
+        )
+        self.processes[name] = process
+        return process
+
+    def kill(self, name: str, sig: int = signal.SIGKILL, *, descendants: bool = True) -> None:
+        """Send a signal to a component, by default with its descendants, as the end of a container does."""
+        self.processes[name].kill(sig, descendants=descendants)
+
+    def restart(self, name: str, component: str | None = None) -> None:
+        """Start a component again, after ending what is left of it."""
+        self.processes[name].stop()
+        self.start(component or name, name)
+
+    def run_command(self, *arguments: str, timeout: float = 120) -> str:
+        """Run an ``airflow`` command against this installation and return what it printed."""
+        result = subprocess.run(
+            [AIRFLOW, *arguments],
+            env=self._unmeasured_env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if result.returncode:
+            last = "\n".join(result.stdout.splitlines()[-20:])
+            raise StartupError(f"airflow {' '.join(arguments)} failed ({result.returncode}):\n{last}")
+        return result.stdout
+
+    def task_processes(self) -> list[psutil.Process]:
+        """Return the processes that run a task's code now: children of the executor's workers."""
+        found = []
+        for process in self.processes.values():
+            for member in process.members():
+                with contextlib.suppress(psutil.Error):
+                    title = " ".join(member.cmdline())
+                    if title.startswith("airflow worker -- ") and "LocalExecutor" not in title:
+                        found.append(member)
+        return found
+
+    def kill_tasks(self, *, supervisors: bool = False) -> int:
+        """Kill the running tasks and return how many; with their supervisors, as a lost machine does.
+
+        A task's supervisor reports its death at once. Without it, the scheduler misses the heartbeat
+        after some 20 seconds.
+        """
+        tasks = self.task_processes()
+        victims = [*tasks]
+        if supervisors:
+            victims += [parent for task in tasks if (parent := task.parent())]
+        signal_all(victims, signal.SIGKILL)
+        return len(tasks)
+
+    def log_tails(self, lines: int = 15) -> str:
+        """Return the last lines of every component's output."""
+        return "\n".join(f"--- {name}\n{process.tail(lines)}" for name, process in self.processes.items())

@@ -1,0 +1,46 @@
+"""Every way to make images in one run: single, mapped, chained by TaskFlow, sensed, ended in the triggerer."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, task
+
+from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
+
+PROMPTS = ["a red fox", "a blue whale", "a green parrot"]
+
+with DAG("images", schedule=None):
+
+    @task
+    def types(urls, result):
+        """What downstream really gets."""
+        return [type(urls).__name__, type(urls[0]).__name__, type(result).__name__, type(result["images"]).__name__]
+
+    @task
+    def count(results):
+        return [len(result["urls"]) for result in results]
+
+    @task
+    def prompt():
+        return "a prompt from upstream"
+
+    single = GptImgGenerateOperator(task_id="single", prompt="a lighthouse", size="16:9", resolution="2K", n=2)
+    types.override(task_id="single_types")(single.output["urls"], single.output)
+
+    ended = GptImgGenerateOperator(task_id="ended", prompt="a comet", end_from_trigger=True)
+    types.override(task_id="ended_types")(ended.output["urls"], ended.output)
+
+    GptImgGenerateOperator(
+        task_id="ended_with_outlet", prompt="a postcard", end_from_trigger=True, outlets=[Asset("postcards")]
+    )
+
+    mapped = GptImgGenerateOperator.partial(task_id="mapped", end_from_trigger=True).expand(prompt=PROMPTS)
+    count.override(task_id="mapped_count")(mapped.output)
+
+    GptImgGenerateOperator(task_id="chained", prompt=prompt())
+
+    submitted = GptImgGenerateOperator(task_id="submitted", prompt="a bridge", wait_for_completion=False)
+    GptImgGenerationSensor(task_id="sensed", generation_id=submitted.output)
+    GptImgGenerationSensor(
+        task_id="sensed_by_id", generation_id=submitted.output["generation_id"], mode="reschedule", poke_interval=2
+    )

@@ -1,0 +1,93 @@
+"""The provider in a real Airflow: scheduler, triggerer, API server, DAG processor and the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+RESULT_KEYS = {
+    "generation_id",
+    "status",
+    "model",
+    "prompt",
+    "size",
+    "resolution",
+    "urls",
+    "images",
+    "created_at",
+    "completed_at",
+    "expires_at",
+    "submissions",
+}
+
+
+@pytest.fixture(scope="module")
+def run(airflow_stack, emulator_process):
+    emulator_process.reset()
+    run = airflow_stack.api.start_dag("images")
+    assert run.wait(180) == "success", run.describe()
+    return run
+
+
+def test_every_way_succeeds_and_each_image_is_paid_once(run, emulator_process):
+    assert set(run.states().values()) == {"success"}
+    ledger = emulator_process.ledger()
+    assert len(ledger["submissions"]) == 8
+    assert {row["status"] for row in ledger["submissions"]} == {"completed"}
+    assert len({row["client_business_id"] for row in ledger["submissions"]}) == 8
+    assert all(row["client_business_id"].startswith("af-") for row in ledger["submissions"])
+
+
+def test_xcom_is_plain_json_whichever_way_it_was_written(run):
+    for name in ("single", "ended", "ended_with_outlet", "chained", "sensed", "sensed_by_id"):
+        task = run.task(name)
+        result = task.xcom()
+        assert set(result) == RESULT_KEYS, name
+        assert result["status"] == "completed"
+        assert task.xcom("urls") == result["urls"] == [image["url"] for image in result["images"]]
+        assert result["submissions"] == (None if name == "sensed_by_id" else 1)
+    assert len(run.task("single").xcom("urls")) == 2
+    assert run.task("single").xcom("generation_id") == run.task("single").xcom()["generation_id"]
+
+
+def test_downstream_gets_lists_and_dicts(run):
+    assert run.task("single_types").xcom() == ["list", "str", "dict", "list"]
+    assert run.task("ended_types").xcom() == ["list", "str", "dict", "list"]
+    assert run.task("mapped_count").xcom() == [1, 1, 1]
+
+
+def test_mapped_results_name_their_own_prompt(run):
+    prompts = [run.task("mapped", index).xcom()["prompt"] for index in range(3)]
+    assert prompts == ["a red fox", "a blue whale", "a green parrot"]
+
+
+def test_ended_from_the_trigger_needs_no_second_worker(run):
+    """A worker that resumes says so in the task's log."""
+    said = "is completed with"
+    assert said in run.task("single").log()
+    assert said not in run.task("ended").log()
+    assert said not in run.task("mapped", 1).log()
+
+
+def test_outlets_make_the_task_resume(run):
+    assert "is completed with" in run.task("ended_with_outlet").log()
+    events = run.api.collect("/assets/events", "asset_events", source_dag_id="images")
+    assert [event["source_task_id"] for event in events] == ["ended_with_outlet"]
+
+
+def test_the_urls_open_as_pictures_of_the_right_size(run):
+    import io
+    import urllib.request
+
+    from PIL import Image
+
+    for name, size in (("single", (2048, 1152)), ("ended", (1024, 1024))):
+        for url in run.task(name).xcom("urls"):
+            with urllib.request.urlopen(url) as answer:
+                assert Image.open(io.BytesIO(answer.read())).size == size
+
+
+def test_the_sensor_hands_on_what_the_operator_would(run):
+    sensed, by_id = run.task("sensed").xcom(), run.task("sensed_by_id").xcom()
+    assert sensed["prompt"] == "a bridge"
+    only_the_submitter_knows = {"prompt", "size", "resolution", "submissions"}
+    assert {key for key in sensed if sensed[key] != by_id[key]} == only_the_submitter_knows
