@@ -13,7 +13,7 @@ def example_gptimg_basic():
     # [START howto_operator_generate]
     cover = GptImgGenerateOperator(
         task_id="cover",
-        prompt="A lighthouse at dawn in the style of a woodcut",
+        prompt="Rain over a night market",
         size="16:9",
         resolution="2K",
         retries=2,
@@ -22,7 +22,7 @@ def example_gptimg_basic():
 
     # [START howto_operator_generate_mapped]
     posters = GptImgGenerateOperator.partial(task_id="posters", size="2:3", retries=2).expand(
-        prompt=["A teapot orbiting the moon", "A forest made of paper", "A city built on the back of a whale"]
+        prompt=["A teapot orbiting the moon", "A library under the sea", "A fox reading the news"]
     )
     # [END howto_operator_generate_mapped]
 

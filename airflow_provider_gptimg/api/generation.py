@@ -96,7 +96,7 @@ class Generation:
         if self.status == FAILED:
             raise ApiError(
                 Kind.FAILED,
-                f"The service could not make the image: {self.reason or 'it gave no reason'}.",
+                f"The service could not make the image: {(self.reason or 'it gave no reason').rstrip('.')}.",
                 generation_id=self.id,
             )
         if not self.urls:
