@@ -23,6 +23,8 @@
             ├── GptImgGenerationFailedError         it failed at the service, which refunds it
             ├── GptImgNoImagesError                 completed, but without any image
             ├── GptImgExpiredError                  completed, but its images are gone
+            ├── GptImgDownloadError                 an image could not be fetched, or is a wrong one
+            ├── GptImgStorageError                  an image could not be stored
             └── GptImgTimeoutError                  not finished within the time limit
                 └── GptImgSensorTimeoutError        the same in a sensor (also AirflowSensorTimeout)
 
@@ -137,6 +139,14 @@ class GptImgExpiredError(GptImgGenerationError):
     """The generation is completed, but its images are gone."""
 
 
+class GptImgDownloadError(GptImgGenerationError):
+    """An image could not be fetched, or is not the image it should be; a retry fetches it again, unpaid."""
+
+
+class GptImgStorageError(GptImgGenerationError):
+    """An image could not be stored; a retry fetches and stores it again, unpaid."""
+
+
 class GptImgTimeoutError(GptImgGenerationError):
     """The generation did not finish within the time limit; a retry looks at it again, unpaid."""
 
@@ -163,6 +173,8 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
     Kind.FAILED: GptImgGenerationFailedError,
     Kind.NO_IMAGES: GptImgNoImagesError,
     Kind.EXPIRED: GptImgExpiredError,
+    Kind.DOWNLOAD: GptImgDownloadError,
+    Kind.STORAGE: GptImgStorageError,
     Kind.TIMEOUT: GptImgTimeoutError,
 }
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.memory import Remembered
+from airflow_provider_gptimg.api.submission import Submission
+from airflow_provider_gptimg.memory import Memory, Remembered
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,47 @@ class Identity:
     def business_id(self, ordinal: int) -> str:
         """Return the ``client_business_id`` of this identity's n-th generation, counted from 1."""
         return f"af-{self.digest}-{ordinal}"
+
+
+class Attempt:
+    """One attempt of a task instance: which series it belongs to, who it is, what it remembers.
+
+    :param context: the task's context.
+    :param log: the task's logger.
+    :param retries: the task's ``retries``.
+    :param reattach: False gives every attempt an identity of its own.
+    """
+
+    def __init__(
+        self,
+        context: Mapping[str, Any],
+        log: Any,
+        *,
+        retries: int,
+        request: GenerationRequest,
+        conn_id: str,
+        reattach: bool,
+    ) -> None:
+        ti = context["ti"]
+        self._clear_number = clear_number(context)
+        self.memory = Memory(context, log)
+        remembered = None if ti.try_number == ti.max_tries - retries + 1 else self.memory.recall()
+        self.series = Series.of(ti, retries=retries, clear_number=self._clear_number, remembered=remembered)
+        self.identity = Identity.of(ti, self.series, request, conn_id) if reattach else Identity.unique()
+        self.is_fresh = self.series.is_fresh or not reattach
+        same = remembered is not None and remembered.digest == self.identity.digest
+        self.known = remembered.known() if remembered and same else None
+
+    def remember(self, submission: Submission) -> None:
+        """Store what this attempt submitted or attached to."""
+        self.memory.remember(
+            self.series.base, self.series.name, self._clear_number, self.identity.digest, submission
+        )
+
+
+def clear_number(context: Mapping[str, Any]) -> int:
+    """Return how many Clears the DAG run has seen (Airflow 3.0 and later)."""
+    return getattr(context["dag_run"], "clear_number", None) or 0
 
 
 def fingerprint(request: GenerationRequest, conn_id: str) -> str:

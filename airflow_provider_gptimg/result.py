@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import pendulum
@@ -21,6 +21,17 @@ class Image(TypedDict):
     url: str
 
 
+class StoredImage(Image):
+    """One image of a result that was stored: where, its SHA-256, bytes, and width and height in pixels."""
+
+    uri: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+
+
 class Result(TypedDict):
     """What a finished generation hands downstream (XCom ``return_value``); times are ISO 8601, UTC."""
 
@@ -31,11 +42,15 @@ class Result(TypedDict):
     size: str | None
     resolution: str | None
     urls: list[str]
-    images: list[Image]
+    images: Sequence[Image]
     created_at: str | None
     completed_at: str | None
     expires_at: str | None
     submissions: int | None
+
+
+Store = Callable[[int, str], StoredImage]
+"""Stores the image at an index of a result and its URL, and returns what a result says of it."""
 
 
 class Asked(TypedDict):
@@ -74,8 +89,15 @@ def asked_in(result: Mapping[str, Any]) -> Asked:
     )
 
 
-def result_of(generation: Generation, asked: Asked) -> Result:
-    """Return the result of a generation in whatever state it is."""
+def result_of(generation: Generation, asked: Asked, store: Store | None = None) -> Result:
+    """Return the result of a generation in whatever state it is, after storing its images if asked to."""
+    images: list[Image] | list[StoredImage]
+    if store is None:
+        images = [Image(index=index, url=url) for index, url in enumerate(generation.urls)]
+        urls = list(generation.urls)
+    else:
+        images = [store(index, url) for index, url in enumerate(generation.urls)]
+        urls = [image["uri"] for image in images]
     return Result(
         generation_id=generation.id,
         status=generation.status,
@@ -83,8 +105,8 @@ def result_of(generation: Generation, asked: Asked) -> Result:
         prompt=asked["prompt"],
         size=asked["size"],
         resolution=asked["resolution"],
-        urls=list(generation.urls),
-        images=[Image(index=index, url=url) for index, url in enumerate(generation.urls)],
+        urls=urls,
+        images=images,
         created_at=_iso(generation.created_at),
         completed_at=_iso(generation.completed_at),
         expires_at=_iso(generation.expires_at),

@@ -12,12 +12,12 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_gptimg._compat import TRIGGER_FAIL
 from airflow_provider_gptimg.api import flows
-from airflow_provider_gptimg.api.errors import LIVES
+from airflow_provider_gptimg.api.errors import LIVES, ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-from airflow_provider_gptimg.result import Asked, Result, result_of
+from airflow_provider_gptimg.result import Asked, Result, Store, result_of
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
 if TYPE_CHECKING:
@@ -52,14 +52,24 @@ class GenerationWait(BaseOperator):
         """Return what a result repeats of its request, as far as this task knows it."""
         raise NotImplementedError
 
-    def finish(self, context: Context, generation: Generation, asked: Asked) -> Result:
+    def finish(
+        self, context: Context, generation: Generation, asked: Asked, store: Store | None = None
+    ) -> Result:
         """Return the result of a generation that is over, after pushing its ``urls``.
+
+        :param store: stores an image, where that is wanted.
 
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgNoImagesError: if it names no image.
+        :raises GptImgExpiredError: if its images are gone.
         """
         with translated():
-            result = result_of(generation.completed(), asked)
+            try:
+                if generation.completed().is_expired(time.time()):
+                    raise generation.expired()
+                result = result_of(generation, asked, store)
+            except ApiError as error:
+                raise error.about(generation.id) from error.__cause__
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))

@@ -8,8 +8,8 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import anyio
 import httpx
 
 from airflow_provider_gptimg import __version__
+from airflow_provider_gptimg.api.download import Fetched
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
 from airflow_provider_gptimg.api.generation import shorten
@@ -135,10 +136,30 @@ class SyncClient:
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
         except _NO_ANSWER as error:
-            raise answer.broken(error) from error
+            raise answer.broken(error) from None
         reply = answer.reply(response)
         self._buckets.heed(request.category, reply)
         return reply
+
+
+@contextmanager
+def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = None) -> Iterator[Fetched]:
+    """Get a result URL without the key, wherever it leads; redirects are left to the caller.
+
+    :raises ApiError: kind UNREACHABLE, also while the chunks are read.
+    """
+    options = {**_options(settings), "base_url": "", "headers": {"User-Agent": USER_AGENT}}
+    try:
+        with (
+            httpx.Client(transport=transport, **options) as http,
+            http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            yield Fetched(response.status_code, headers, response.iter_raw(64 * 1024))
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        raise ApiError(
+            Kind.UNREACHABLE, f"The image could not be fetched ({type(error).__name__})."
+        ) from None
 
 
 class AsyncClient:
@@ -195,12 +216,14 @@ class AsyncClient:
         lane = self._free_lane()
         lane.calls += 1
         try:
-            async with lane.http.stream(**_arguments(request)) as response:
-                answer.begin(response)
-                async for chunk in response.aiter_bytes():
-                    answer.add(chunk)
+            # httpx limits each read; a head that comes byte by byte would be within that for weeks.
+            with anyio.fail_after(answer.longest):
+                async with lane.http.stream(**_arguments(request)) as response:
+                    answer.begin(response)
+                    async for chunk in response.aiter_bytes():
+                        answer.add(chunk)
         except _NO_ANSWER as error:
-            raise answer.broken(error) from error
+            raise answer.broken(error) from None
         finally:
             lane.calls -= 1
         reply = answer.reply(response)
@@ -233,8 +256,8 @@ class _Answer:
     def __init__(self, request: Request, timeout: float) -> None:
         self._what = f"{request.method} {shorten(request.path)}"
         self._body = bytearray()
-        self._longest = 2 * timeout
-        self._until = time.monotonic() + self._longest
+        self.longest = 2 * timeout
+        self._until = time.monotonic() + self.longest
 
     def begin(self, response: httpx.Response) -> None:
         encoding = response.headers.get("content-encoding", "identity")
@@ -247,7 +270,7 @@ class _Answer:
         if len(self._body) > MAX_REPLY_BYTES:
             raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read on")
         if time.monotonic() > self._until:
-            raise self._malformed(f"was still coming after {self._longest:g} s")
+            raise self._malformed(f"was still coming after {self.longest:g} s")
 
     def broken(self, error: Exception) -> ApiError:
         """Return the error for a request whose answer did not come, or did not come to an end.
@@ -255,10 +278,12 @@ class _Answer:
         The library's own text is quoted only where it is about the network: of a request that it finds
         wrong, it quotes the header.
         """
+        if self._body and isinstance(error, TimeoutError):
+            return self._malformed(f"was still coming after {self.longest:g} s")
         if self._body:
             return self._malformed(f"broke off ({type(error).__name__})")
         about_network = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError))
-        how = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
+        how = "timed out" if isinstance(error, (httpx.TimeoutException, TimeoutError)) else "failed"
         if about_network:
             how += f": {shorten(str(error))}"
         return ApiError(

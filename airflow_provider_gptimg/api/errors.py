@@ -28,6 +28,8 @@ class Kind(str, Enum):
     FAILED = "failed"  # the generation failed at the service
     NO_IMAGES = "no_images"  # completed, without any URL
     EXPIRED = "expired"  # completed, but its images are gone
+    DOWNLOAD = "download"  # an image could not be fetched, or is not the image it should be
+    STORAGE = "storage"  # an image could not be stored
     TIMEOUT = "timeout"  # we stopped looking
 
 

@@ -91,9 +91,11 @@ def _base_url(host: str, *, insecure: bool) -> str:
     try:
         parts = urlsplit(url)
         name, _ = parts.hostname, parts.port
+        (name or "").encode("idna")  # what a look-up of the name does
     except ValueError:
         parts, name = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not name or _NOT_IN_A_BASE_URL.search(url):
+    is_odd = _NOT_IN_A_BASE_URL.search(url) or parts.netloc.endswith(":")
+    if parts.scheme not in ("http", "https") or not name or is_odd:
         raise invalid("host", _without_userinfo(host), "a base URL such as https://toapis.com")
     if parts.scheme == "http" and not insecure and not is_loopback(name):
         raise invalid(
@@ -137,6 +139,7 @@ def _proxy(extra: Mapping[str, Any]) -> str | None:
     try:
         parts = urlsplit(proxy if isinstance(proxy, str) else "")
         name, _ = parts.hostname, parts.port
+        (name or "").encode("idna")  # what a look-up of the name does
     except ValueError:
         parts, name = urlsplit(""), None
     if not isinstance(proxy, str) or parts.scheme not in PROXY_SCHEMES or not name:

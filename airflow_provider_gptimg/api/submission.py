@@ -168,24 +168,28 @@ class Reconciler:
     def _find(self, ordinal: int) -> Flow[Generation | None]:
         """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
         if self.known and self.known.ordinal == ordinal:
-            try:
-                return (
-                    yield from query(
-                        self.known.generation_id, clock=self.clock, give_up_at=self.give_up_at, attempts=4
-                    )
-                )
-            except ApiError as error:
-                self.report(f"Generation {self.known.generation_id} is remembered, but: {error}")
+            found = yield from self._look_up(self.known.generation_id)
+            if found is not None:
+                return found
+            self.report(
+                f"Generation {self.known.generation_id} is remembered, but the service does not know it."
+            )
         business_id = self.business_id(ordinal)
+        return (yield from self._look_up(business_id, business_id))
+
+    def _look_up(self, name: str, business_id: str | None = None) -> Flow[Generation | None]:
+        """Ask for a generation until the service says clearly what it is, or over some seconds "unknown".
+
+        :param business_id: what the generation must be submitted as, if it says so at all.
+        :raises ApiError: AMBIGUOUS where the service never answered clearly.
+        """
         unclear: ApiError | None = None
         for look_up in range(MAX_LOOK_UPS):
             if look_up >= len(LOOK_UP_PAUSES) and unclear is None:
                 return None
             yield Sleep(LOOK_UP_PAUSES[min(look_up, len(LOOK_UP_PAUSES) - 1)])
             try:
-                found = yield from query(
-                    business_id, clock=self.clock, give_up_at=self.give_up_at, attempts=2
-                )
+                found = yield from query(name, clock=self.clock, give_up_at=self.give_up_at, attempts=2)
             except ApiError as error:
                 if error.kind in FINAL and error.kind is not Kind.BAD_REQUEST:
                     raise
@@ -193,17 +197,15 @@ class Reconciler:
                 # or another 4xx is somebody in between, and says nothing about the task.
                 unclear = None if error.status in (404, 400) else error
                 continue
-            if found.client_business_id in (None, business_id):
+            if business_id is None or found.client_business_id in (None, business_id):
                 return found
-            self.report(
-                f"The look-up of {business_id} returned another task ({found.client_business_id}): ignored."
-            )
+            self.report(f"The look-up of {name} returned another task ({found.client_business_id}): ignored.")
             unclear = None
         if unclear is None:
             return None
         raise ApiError(
             Kind.AMBIGUOUS,
-            f"Could not find out whether {business_id} was submitted before ({unclear.message}); not paying "
+            f"Could not find out whether {name} was submitted before ({unclear.message}); not paying "
             "again. A retry of the task looks again.",
         ) from unclear
 

@@ -7,15 +7,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from airflow_provider_gptimg import identity
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.identity import Identity, Series
+from airflow_provider_gptimg.identity import Attempt
 from airflow_provider_gptimg.memory import Memory
-from airflow_provider_gptimg.result import Asked, asked, result_of
+from airflow_provider_gptimg.result import Asked, Result, Store, asked, result_of
+from airflow_provider_gptimg.storage import Storage, stem_of
 from airflow_provider_gptimg.triggers.handover import ASKED_KEY
 from airflow_provider_gptimg.waiting import GenerationWait
 
@@ -41,11 +45,13 @@ class GptImgGenerateOperator(GenerationWait):
     :param model: the connection's ``default_model`` by default, else ``gpt-image-2``. (templated)
     :param reference_images: http(s) URL or URLs of images to start from. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
+    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens: store the images
+        there, and hand on where they are. (templated)
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
     :param deferrable: wait in the triggerer instead of on the worker.
     :param end_from_trigger: end the task in the triggerer too, where that can be done: no second
-        worker start. Not with asset outlets, whose events only a worker sends.
+        worker start. Not with asset outlets, whose events only a worker sends, nor with ``output_path``.
     :param poll_interval: seconds between two looks at the generation.
     :param timeout: seconds the generation may take, from its submission.
     :param reattach: False submits anew in every attempt, and so pays again for every retry.
@@ -63,6 +69,7 @@ class GptImgGenerateOperator(GenerationWait):
         "model",
         "reference_images",
         "extra_body",
+        "output_path",
         "conn_id",
     )
     ui_color = "#e8def8"
@@ -77,6 +84,7 @@ class GptImgGenerateOperator(GenerationWait):
         model: str | None = None,
         reference_images: str | list[str] | None = None,
         extra_body: dict[str, Any] | None = None,
+        output_path: str | None = None,
         conn_id: str = GptImgHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = True,
@@ -95,6 +103,7 @@ class GptImgGenerateOperator(GenerationWait):
         self.model = model
         self.reference_images = reference_images
         self.extra_body = extra_body
+        self.output_path = output_path
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
@@ -119,12 +128,12 @@ class GptImgGenerateOperator(GenerationWait):
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
         request = self._request()
-        memory = Memory(context, self.log)
-        submission = self._submit(context, request, memory)
+        attempt = self._attempt(context, request)
+        submission = self._submit(attempt, request)
         try:
             return self._carry_on(context, request, submission)
         except Exception:
-            memory.amend(running=False)
+            attempt.memory.amend(running=False)
             raise
 
     def execute_complete(
@@ -132,8 +141,9 @@ class GptImgGenerateOperator(GenerationWait):
     ) -> Any:
         """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
         memory = Memory(context, self.log)
-        if clear_number is not None and clear_number != _clear_number(context):
-            memory.amend(clear_number=_clear_number(context))
+        now = identity.clear_number(context)
+        if clear_number not in (None, now):
+            memory.amend(clear_number=now)
         try:
             return super().execute_complete(context, event, **kept)
         except Exception:
@@ -154,6 +164,35 @@ class GptImgGenerateOperator(GenerationWait):
             generation = self._wait(generation.id, deadline)
         return self.finish(context, generation, facts)
 
+    def finish(
+        self, context: Context, generation: Generation, asked: Asked, store: Store | None = None
+    ) -> Result:
+        """Return the result of a generation that is over; with ``output_path``, after storing its images.
+
+        :raises GptImgDownloadError: if an image cannot be fetched, or is not what was asked for.
+        :raises GptImgStorageError: if it cannot be stored.
+        """
+        if not self.output_path:
+            return super().finish(context, generation, asked, store)
+        request = self._request()
+        storage = Storage(
+            folder=self.output_path,
+            stem=stem_of(context["ti"], self._attempt(context, request).identity.digest),
+            settings=self.hook.settings,
+            size=pixels(request.model, request.size, request.resolution),
+        )
+        return super().finish(context, generation, asked, store=storage.store)
+
+    def _attempt(self, context: Context, request: GenerationRequest) -> Attempt:
+        return Attempt(
+            context,
+            self.log,
+            retries=self.retries or 0,
+            request=request,
+            conn_id=self.conn_id,
+            reattach=bool(self.reattach),
+        )
+
     def _request(self) -> GenerationRequest:
         with translated():
             return GenerationRequest.checked(
@@ -166,19 +205,12 @@ class GptImgGenerateOperator(GenerationWait):
                 extra_body=self.extra_body,
             )
 
-    def _submit(self, context: Context, request: GenerationRequest, memory: Memory) -> Submission:
-        ti = context["ti"]
-        clear_number = _clear_number(context)
-        retries = self.retries or 0
-        remembered = None if ti.try_number == ti.max_tries - retries + 1 else memory.recall()
-        series = Series.of(ti, retries=retries, clear_number=clear_number, remembered=remembered)
-        identity = Identity.of(ti, series, request, self.conn_id) if self.reattach else Identity.unique()
-        same = remembered is not None and remembered.digest == identity.digest
+    def _submit(self, attempt: Attempt, request: GenerationRequest) -> Submission:
         reconciler = Reconciler(
             request=request,
-            business_id=identity.business_id,
-            fresh=series.is_fresh or not self.reattach,
-            known=remembered.known() if remembered and same else None,
+            business_id=attempt.identity.business_id,
+            fresh=attempt.is_fresh,
+            known=attempt.known,
             on_ambiguous=self.on_ambiguous_submit,
             on_expired="fail" if self.reattach == "or_fail" else "resubmit",
             give_up_at=time.time() + self.timeout,
@@ -186,7 +218,7 @@ class GptImgGenerateOperator(GenerationWait):
             report=lambda sentence: self.log.warning("%s", sentence),
         )
         submission = self.hook.run(reconciler.submit())
-        memory.remember(series.base, series.name, clear_number, identity.digest, submission)
+        attempt.remember(submission)
         if submission.origin is Origin.SUBMITTED:
             self.log.info(
                 "Submitted generation %s: %d image(s), %s at %s, %s. (%s)",
@@ -209,13 +241,13 @@ class GptImgGenerateOperator(GenerationWait):
             asked=facts,
             deadline=deadline,
             end_task=end_task,
-            clear_number=_clear_number(context),
+            clear_number=identity.clear_number(context),
         )
 
     def _triggerer_can_end_it(self) -> bool:
-        """Whether nothing is left to do that only a worker does: asset events, XComs to map over."""
+        """Whether nothing is left that only a worker does: asset events, files, XComs to map over."""
         mapped_over = next(iter(self.iter_mapped_dependants()), None) is not None
-        if self.outlets or mapped_over or not self.do_xcom_push:
+        if self.outlets or self.output_path or mapped_over or not self.do_xcom_push:
             self.log.info(
                 "The task has work left for a worker: it is resumed instead of ended in the triggerer."
             )
@@ -232,11 +264,6 @@ class GptImgGenerateOperator(GenerationWait):
                 on_unknown_status=self.hook.log_unknown_status(generation_id),
             )
         )
-
-
-def _clear_number(context: Context) -> int:
-    """Return how many Clears the DAG run has seen (Airflow 3.0 and later)."""
-    return getattr(context["dag_run"], "clear_number", None) or 0
 
 
 def _one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:

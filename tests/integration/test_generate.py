@@ -21,9 +21,10 @@ RESULT_KEYS = {
 
 
 @pytest.fixture(scope="module")
-def run(airflow_stack, emulator_process):
+def run(airflow_stack, emulator_process, tmp_path_factory):
     emulator_process.reset()
-    run = airflow_stack.api.start_dag("images")
+    folder = tmp_path_factory.mktemp("stored").as_uri()
+    run = airflow_stack.api.start_dag("images", conf={"folder": folder})
     assert run.wait(180) == "success", run.describe()
     return run
 
@@ -31,9 +32,9 @@ def run(airflow_stack, emulator_process):
 def test_every_way_succeeds_and_each_image_is_paid_once(run, emulator_process):
     assert set(run.states().values()) == {"success"}
     ledger = emulator_process.ledger()
-    assert len(ledger["submissions"]) == 8
+    assert len(ledger["submissions"]) == 9
     assert {row["status"] for row in ledger["submissions"]} == {"completed"}
-    assert len({row["client_business_id"] for row in ledger["submissions"]}) == 8
+    assert len({row["client_business_id"] for row in ledger["submissions"]}) == 9
     assert all(row["client_business_id"].startswith("af-") for row in ledger["submissions"])
 
 
@@ -72,6 +73,19 @@ def test_outlets_make_the_task_resume(run):
     assert "is completed with" in run.task("ended_with_outlet").log()
     events = run.api.collect("/assets/events", "asset_events", source_dag_id="images")
     assert [event["source_task_id"] for event in events] == ["ended_with_outlet"]
+
+
+def test_an_output_path_makes_the_task_resume_and_store(run):
+    from pathlib import Path
+    from urllib.parse import urlsplit
+
+    result = run.task("stored").xcom()
+    (image,) = result["images"]
+    assert result["urls"] == [image["uri"]]
+    path = Path(urlsplit(image["uri"]).path)
+    assert path.stat().st_size == image["bytes"]
+    assert (image["width"], image["height"], image["format"]) == (1024, 1024, "png")
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def test_the_urls_open_as_pictures_of_the_right_size(run):

@@ -1,4 +1,4 @@
-"""Every way to make images in one run: single, mapped, chained by TaskFlow, sensed, ended in the triggerer."""
+"""Every way to make images in one run: single, mapped, chained, sensed, stored, ended in the triggerer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ with DAG("images", schedule=None):
     @task
     def types(urls, result):
         """What downstream really gets."""
-        return [type(urls).__name__, type(urls[0]).__name__, type(result).__name__, type(result["images"]).__name__]
+        return [
+            type(urls).__name__,
+            type(urls[0]).__name__,
+            type(result).__name__,
+            type(result["images"]).__name__,
+        ]
 
     @task
     def count(results):
@@ -24,7 +29,9 @@ with DAG("images", schedule=None):
     def prompt():
         return "a prompt from upstream"
 
-    single = GptImgGenerateOperator(task_id="single", prompt="a lighthouse", size="16:9", resolution="2K", n=2)
+    single = GptImgGenerateOperator(
+        task_id="single", prompt="a lighthouse", size="16:9", resolution="2K", n=2
+    )
     types.override(task_id="single_types")(single.output["urls"], single.output)
 
     ended = GptImgGenerateOperator(task_id="ended", prompt="a comet", end_from_trigger=True)
@@ -32,6 +39,13 @@ with DAG("images", schedule=None):
 
     GptImgGenerateOperator(
         task_id="ended_with_outlet", prompt="a postcard", end_from_trigger=True, outlets=[Asset("postcards")]
+    )
+
+    GptImgGenerateOperator(
+        task_id="stored",
+        prompt="a harbour",
+        output_path="{{ dag_run.conf['folder'] }}",
+        end_from_trigger=True,
     )
 
     mapped = GptImgGenerateOperator.partial(task_id="mapped", end_from_trigger=True).expand(prompt=PROMPTS)
@@ -42,5 +56,8 @@ with DAG("images", schedule=None):
     submitted = GptImgGenerateOperator(task_id="submitted", prompt="a bridge", wait_for_completion=False)
     GptImgGenerationSensor(task_id="sensed", generation_id=submitted.output)
     GptImgGenerationSensor(
-        task_id="sensed_by_id", generation_id=submitted.output["generation_id"], mode="reschedule", poke_interval=2
+        task_id="sensed_by_id",
+        generation_id=submitted.output["generation_id"],
+        mode="reschedule",
+        poke_interval=2,
     )

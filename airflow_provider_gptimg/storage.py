@@ -1,0 +1,119 @@
+"""Storing images: fetched to a temporary file, checked, then moved under their final name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import imagesize
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_gptimg.api.client import fetch
+from airflow_provider_gptimg.api.download import Download, download
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.models import Pixels
+from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.result import StoredImage
+
+ATTEMPTS = 3
+"""How often one image is fetched before the task's own retries have to help."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a task's images go.
+
+    :param folder: a path or URI that ``ObjectStoragePath`` opens.
+    :param stem: how its files' names begin; the same for every repeat, another one for another task
+        instance, series or request.
+    :param size: width and height in pixels that were promised, None where nothing is.
+    """
+
+    folder: str
+    stem: str
+    settings: Settings
+    size: Pixels | None
+
+    def store(self, index: int, url: str) -> StoredImage:
+        """Fetch one image and store it.
+
+        :raises ApiError: EXPIRED, DOWNLOAD, UNREACHABLE; STORAGE. Nothing is left under the final name.
+        """
+        with tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
+            local = Path(scratch) / "image"
+            fetched = self._fetch(url, local)
+            width, height = self._measured(local)
+            target = ObjectStoragePath(self.folder) / f"{self.stem}-{index}.{fetched.format}"
+            try:
+                _move(local, target)
+            except Exception as error:
+                raise ApiError(
+                    Kind.STORAGE,
+                    f"The image could not be stored at {target}: {type(error).__name__}: {error}.",
+                ) from error
+        return StoredImage(
+            index=index,
+            url=url,
+            uri=str(target),
+            sha256=fetched.sha256,
+            bytes=fetched.bytes,
+            width=width,
+            height=height,
+            format=fetched.format,
+        )
+
+    def _fetch(self, url: str, local: Path) -> Download:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with local.open("wb") as file:
+                    return download(partial(fetch, self.settings), url, self.settings, file)
+            except OSError as error:
+                raise ApiError(
+                    Kind.STORAGE, f"No room for a temporary copy of the image: {error}."
+                ) from error
+            except ApiError as error:
+                if attempt == ATTEMPTS or error.kind is Kind.EXPIRED:
+                    raise
+        raise AssertionError
+
+    def _measured(self, local: Path) -> Pixels:
+        width, height = imagesize.get(str(local))
+        if width <= 0 or height <= 0:
+            raise ApiError(Kind.DOWNLOAD, "The image's size cannot be read from its header.")
+        if self.size is not None and (width, height) != self.size:
+            promised = f"{self.size[0]}x{self.size[1]}"
+            raise ApiError(
+                Kind.DOWNLOAD, f"The image has {width}x{height} pixels, {promised} were asked for."
+            )
+        return int(width), int(height)
+
+
+def stem_of(ti: Any, digest: str) -> str:
+    """Return how the names of a task instance's files begin.
+
+    :param digest: the identity, which tells series and requests apart.
+    """
+    mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
+    return f"{_UNSAFE.sub('_', ti.task_id)}{mapped}-{digest[:12]}"
+
+
+def _move(local: Path, target: ObjectStoragePath) -> None:
+    """Put a file under its final name at once, whole: a reader never sees half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Always the same name, so that a repeat overwrites what a killed attempt left.
+    part = target.parent / f".{target.name}.part"
+    try:
+        with local.open("rb") as source, part.open("wb") as copy:  # type: ignore[no-untyped-call]
+            shutil.copyfileobj(source, copy, 1024 * 1024)
+        part.fs.mv(part.path, target.path)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
