@@ -84,7 +84,10 @@ class Storage:
         raise AssertionError
 
     def _measured(self, local: Path) -> Pixels:
-        width, height = imagesize.get(str(local))
+        try:
+            width, height = imagesize.get(str(local))
+        except ValueError:
+            width, height = -1, -1  # its answer to other kinds of garbage
         if width <= 0 or height <= 0:
             raise ApiError(Kind.DOWNLOAD, "The image's size cannot be read from its header.")
         if self.size is not None and (width, height) != self.size:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import anyio
@@ -24,6 +25,7 @@ from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
 from airflow_provider_gptimg.api.generation import shorten
 from airflow_provider_gptimg.api.limits import Bucket
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.api.watchdog import Watchdog
 from airflow_provider_gptimg.api.wire import Category, Reply, Request, retry_after
 
 USER_AGENT = f"airflow-provider-gptimg/{__version__}"
@@ -43,10 +45,14 @@ at every pair of a pool's connections, which with a hundred of them costs more t
 MAX_PAUSE = 300.0
 """Longest pause in seconds that one 429 may impose on all other calls of a process."""
 
-# httpx logs each URL at INFO: noise by the thousand in a triggerer, and generation ids are enough to
-# follow a wait. Who configures that logger keeps what they configured.
-if logging.getLogger("httpx").level == logging.NOTSET:
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+SLOWEST_UPLOAD = 50_000.0
+"""Bytes a second: what is sent may take that much longer than an answer may."""
+
+# httpx logs each URL at INFO, and httpcore each answer's headers at DEBUG: noise by the thousand in a
+# triggerer, and generation ids are enough to follow a wait. Who configures them keeps what they configured.
+for _name in ("httpx", "httpcore"):
+    if logging.getLogger(_name).level == logging.NOTSET:
+        logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class Buckets:
@@ -90,6 +96,7 @@ class SyncClient:
         self._buckets = buckets or Buckets(settings)
         self._sleep = sleep
         self._http = _opened(httpx.Client, settings, transport)
+        self._watchdog = Watchdog()
 
     def __enter__(self) -> SyncClient:
         return self
@@ -100,6 +107,7 @@ class SyncClient:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._watchdog.close()
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return its result.
@@ -129,9 +137,13 @@ class SyncClient:
     def _send(self, request: Request) -> Reply:
         for seconds in self._buckets.turns(request.category):
             self._sleep(seconds)
-        answer = _Answer(request, self._settings.timeout)
+        answer = _Answer(request, self._settings)
+        extensions = {"trace": self._watchdog.trace}
         try:
-            with self._http.stream(**_arguments(request)) as response:
+            with (
+                self._watchdog.limit(answer.longest),
+                self._http.stream(**_arguments(request), extensions=extensions) as response,
+            ):
                 answer.begin(response)
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
@@ -212,7 +224,7 @@ class AsyncClient:
     async def _send(self, request: Request) -> Reply:
         for seconds in self._buckets.turns(request.category):
             await self._sleep(seconds)
-        answer = _Answer(request, self._settings.timeout)
+        answer = _Answer(request, self._settings)
         lane = self._free_lane()
         lane.calls += 1
         try:
@@ -251,25 +263,30 @@ class _Lane:
 
 
 class _Answer:
-    """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds."""
+    """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds.
 
-    def __init__(self, request: Request, timeout: float) -> None:
+    A service that repeats the key in its answer does not get it into ours.
+    """
+
+    def __init__(self, request: Request, settings: Settings) -> None:
         self._what = f"{request.method} {shorten(request.path)}"
+        self._key = settings.api_key
         self._body = bytearray()
-        self.longest = 2 * timeout
+        sent = len(request.file.content) if request.file else 0
+        self.longest = 2 * settings.timeout + sent / SLOWEST_UPLOAD
         self._until = time.monotonic() + self.longest
 
     def begin(self, response: httpx.Response) -> None:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             # Not asked for, and a few bytes of it could unfold to gigabytes before we count them.
-            raise self._malformed(f"is compressed ({shorten(encoding, 60)}) and was not read")
+            raise self._malformed(f"is compressed ({self._shown(encoding)[:60]}) and was not read")
 
     def add(self, chunk: bytes) -> None:
         self._body += chunk
         if len(self._body) > MAX_REPLY_BYTES:
             raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read on")
-        if time.monotonic() > self._until:
+        if self._is_late():
             raise self._malformed(f"was still coming after {self.longest:g} s")
 
     def broken(self, error: Exception) -> ApiError:
@@ -278,14 +295,15 @@ class _Answer:
         The library's own text is quoted only where it is about the network: of a request that it finds
         wrong, it quotes the header.
         """
-        if self._body and isinstance(error, TimeoutError):
+        timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
+        if self._body and (self._is_late() or isinstance(error, TimeoutError)):
             return self._malformed(f"was still coming after {self.longest:g} s")
         if self._body:
             return self._malformed(f"broke off ({type(error).__name__})")
         about_network = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError))
-        how = "timed out" if isinstance(error, (httpx.TimeoutException, TimeoutError)) else "failed"
+        how = "timed out" if timed_out or self._is_late() else "failed"
         if about_network:
-            how += f": {shorten(str(error))}"
+            how += f": {self._shown(str(error))}"
         return ApiError(
             Kind.UNREACHABLE,
             f"{self._what} {how} ({type(error).__name__}).",
@@ -293,14 +311,26 @@ class _Answer:
         )
 
     def reply(self, response: httpx.Response) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, bytes(self._body))
+        headers = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
+        body = bytes(self._body).replace(self._key.encode(), _HIDDEN.encode())
+        return Reply(response.status_code, headers, body)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key, _HIDDEN)
+
+    def _shown(self, text: str) -> str:
+        return shorten(self._hidden(text))
 
     def _malformed(self, what: str) -> ApiError:
-        start = shorten(bytes(self._body[:1_000]).decode("utf-8", "replace"))
+        start = self._shown(bytes(self._body[:1_000]).decode("utf-8", "replace"))
         return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
 
 
+_HIDDEN = "<the key>"
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 _LANE = httpx.Limits(
     max_connections=LANE_CONNECTIONS, max_keepalive_connections=LANE_CONNECTIONS, keepalive_expiry=30.0
 )
@@ -360,6 +390,10 @@ def _options(settings: Settings) -> dict[str, Any]:
         "proxy": settings.proxy,
         # A redirect would send the key, or the money, somewhere else.
         "follow_redirects": False,
+        # The environment's proxy would get the key in plain text, and has no way to this machine.
+        "trust_env": not settings.base_url.lower().startswith("http://"),
+        # They would grow from answer to answer.
+        "cookies": CookieJar(_NO_COOKIES),
     }
 
 

@@ -63,6 +63,10 @@ def test_mapped_results_name_their_own_prompt(run):
 
 def test_ended_from_the_trigger_needs_no_second_worker(run):
     """A worker that resumes says so in the task's log."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    if not hasattr(XCom, "aset"):
+        pytest.skip("this Airflow cannot write an XCom from the triggerer: the task is resumed instead")
     said = "is completed with"
     assert said in run.task("single").log()
     assert said not in run.task("ended").log()
