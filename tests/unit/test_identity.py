@@ -1,0 +1,191 @@
+"""Which attempts share what was paid for, and what is remembered of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
+from airflow_provider_gptimg.api.submission import Origin, Submission
+from airflow_provider_gptimg.identity import Attempt, Identity, Series
+from airflow_provider_gptimg.memory import Memory, Remembered
+
+REQUEST = GenerationRequest.checked("A fox")
+REMEMBERED = Remembered(
+    base=0,
+    series="0",
+    clear_number=0,
+    running=True,
+    digest="d",
+    generation_id="task_img_1",
+    ordinal=1,
+    submissions=1,
+    submitted_at=1790000000.0,
+)
+
+
+def ti(try_number: int = 1, max_tries: int = 2, **changes: Any) -> Any:
+    """A task instance's numbers, as Airflow 3.0.6 to 3.3.2 were seen to set them."""
+    plain = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    return SimpleNamespace(try_number=try_number, max_tries=max_tries, **{**plain, **changes})
+
+
+def series(
+    instance: Any, retries: int = 2, clear_number: int = 0, remembered: Remembered | None = None
+) -> Series:
+    return Series.of(instance, retries=retries, clear_number=clear_number, remembered=remembered)
+
+
+def test_retries_share_a_series_and_only_the_first_is_fresh() -> None:
+    attempts = [series(ti(try_number=n)) for n in (1, 2, 3)]
+    assert [attempt.name for attempt in attempts] == ["0", "0", "0"]
+    assert [attempt.is_fresh for attempt in attempts] == [True, False, False]
+
+
+def test_a_clear_starts_a_series() -> None:
+    """Airflow sets max_tries to try_number + retries at a Clear."""
+    cleared = [series(ti(try_number=n, max_tries=3), clear_number=1) for n in (2, 3)]
+    assert {attempt.name for attempt in cleared} == {"1"}
+    assert [attempt.is_fresh for attempt in cleared] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("remembered", "clear_number", "expected"),
+    [
+        (REMEMBERED, 0, "0"),  # killed, and tried again
+        (REMEMBERED, 1, "0+1"),  # cleared while it was running
+        (replace(REMEMBERED, running=False), 1, "0"),  # failed by itself; another task was cleared
+        (replace(REMEMBERED, series="0+1", clear_number=1), 1, "0+1"),  # a retry after that
+        (replace(REMEMBERED, base=7), 1, "0"),  # remembered of another series
+        (None, 1, "0"),  # nothing remembered, and a retry explains it
+    ],
+)
+def test_a_clear_of_a_running_task(remembered: Remembered | None, clear_number: int, expected: str) -> None:
+    assert series(ti(try_number=2), clear_number=clear_number, remembered=remembered).name == expected
+
+
+@pytest.mark.parametrize(
+    ("max_tries", "try_number", "clear_number", "expected"),
+    [
+        (0, 2, 0, "0"),  # the scheduler lost it and started it again
+        (0, 2, 1, "0+1"),  # no retry explains it, and there was a Clear
+        (1, 3, 1, "1"),  # that Clear is the one which base accounts for
+        (1, 3, 2, "1+2"),
+    ],
+)
+def test_more_attempts_than_retries_explain(
+    max_tries: int, try_number: int, clear_number: int, expected: str
+) -> None:
+    instance = ti(try_number=try_number, max_tries=max_tries)
+    assert series(instance, retries=0, clear_number=clear_number).name == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"instance": ti(dag_id="e")},
+        {"instance": ti(run_id="s")},
+        {"instance": ti(task_id="u")},
+        {"instance": ti(map_index=0)},
+        {"instance": ti(dag_id="d\0r", run_id="")},
+        {"series": Series(1, "1", is_fresh=True)},
+        {"request": GenerationRequest.checked("A fox", n=2)},
+        {"request": GenerationRequest.checked("A fox", extra_body={"seed": 1})},
+        {"conn_id": "other"},
+    ],
+)
+def test_whatever_differs_makes_another_identity(other: dict[str, Any]) -> None:
+    same = {"instance": ti(), "series": Series(0, "0", is_fresh=True), "request": REQUEST, "conn_id": "c"}
+
+    def identity(parts: dict[str, Any]) -> Identity:
+        return Identity.of(parts["instance"], parts["series"], parts["request"], parts["conn_id"])
+
+    assert identity(same) == identity(dict(same))
+    assert identity(same) != identity({**same, **other})
+
+
+def test_business_ids_are_of_the_kind_that_careful_clients_use() -> None:
+    import re
+
+    first, second = (Identity.unique().business_id(ordinal) for ordinal in (1, 2))
+    assert re.fullmatch(BUSINESS_ID, first)
+    assert (first[-2:], second[-2:]) == ("-1", "-2")
+
+
+class Store:
+    """A task state store as Airflow 3.3 gives one, which may be told to fail."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+        self.kept: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        if self.fails:
+            raise RuntimeError("the store is away")
+        return self.kept.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        if self.fails:
+            raise RuntimeError("the store is away")
+        self.kept[key] = value
+
+
+class Log:
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def info(self, text: str, *values: Any) -> None:
+        self.said.append(text % values)
+
+    warning = info
+
+
+def submission() -> Submission:
+    return Submission(
+        generation=Generation(id="task_img_9"),
+        client_business_id="af-x-1",
+        ordinal=1,
+        submissions=1,
+        submitted_at=1790000000.0,
+        origin=Origin.SUBMITTED,
+    )
+
+
+def attempt(store: Store | None, log: Log, **numbers: int) -> Attempt:
+    context = {"ti": ti(**numbers), "dag_run": SimpleNamespace(clear_number=0)}
+    if store is not None:
+        context["task_state_store"] = store
+    return Attempt(context, log, retries=2, request=REQUEST, conn_id="c", reattach=True)
+
+
+def test_a_retry_knows_what_was_submitted() -> None:
+    store, log = Store(), Log()
+    attempt(store, log).remember(submission())
+    retry = attempt(store, log, try_number=2)
+    assert retry.known is not None
+    assert retry.known.generation_id == "task_img_9"
+    assert not retry.is_fresh
+
+
+@pytest.mark.parametrize(
+    ("store", "says"), [(None, "no task state store"), (Store(fails=True), "cannot be read (RuntimeError")]
+)
+def test_without_a_store_it_looks_up_and_says_so(store: Store | None, says: str) -> None:
+    log = Log()
+    attempt(store, log).remember(submission())
+    retry = attempt(store, log, try_number=2)
+    assert (retry.known, retry.is_fresh, retry.series.name) == (None, False, "0")
+    assert says in " ".join(log.said)
+
+
+def test_garbage_in_the_store_is_no_memory() -> None:
+    store, log = Store(), Log()
+    store.kept["gptimg"] = {"written": "by somebody else"}
+    assert Memory({"task_state_store": store}, log).recall() is None
+    assert "cannot be read" in log.said[0]
