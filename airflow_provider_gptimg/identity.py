@@ -10,12 +10,12 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import Submission
-from airflow_provider_gptimg.memory import Memory, Remembered
+from airflow_provider_gptimg.memory import Memory, Remembered, was_stopped
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Series:
         """Return the series that a task instance's attempt belongs to.
 
         A Clear of a *running* task leaves ``max_tries`` alone (Airflow marks it "restarting"). It
-        shows in two other ways: the attempt before was at work when the DAG run's ``clear_number``
+        shows in two other ways: the attempt before was stopped at work and the DAG run's ``clear_number``
         rose; or, where nothing is remembered, there are more attempts than retries explain, in a
         run that has seen more Clears than ``base`` accounts for. In doubt it is a retry, which
         costs nothing.
@@ -114,6 +114,8 @@ class Attempt:
         self._clear_number = clear_number(context)
         self.memory = Memory(context, log)
         remembered = None if ti.try_number == ti.max_tries - retries + 1 else self.memory.recall()
+        if remembered and not was_stopped(ti):
+            remembered = replace(remembered, running=False)  # it crashed
         self.series = Series.of(ti, retries=retries, clear_number=self._clear_number, remembered=remembered)
         self.identity = Identity.of(ti, self.series, request, conn_id) if reattach else Identity.unique()
         self.is_fresh = self.series.is_fresh or not reattach

@@ -16,6 +16,9 @@ from airflow_provider_gptimg.api.submission import Known, Submission
 KEY = "gptimg"
 """The store's key; its value is a :class:`Remembered` as a JSON object."""
 
+STOPPED = "gptimg_stopped"
+"""Key of the XCom that an attempt leaves when it is cleared while it runs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Remembered:
@@ -48,6 +51,15 @@ class Remembered:
         )
 
 
+def was_stopped(ti: Any) -> bool:
+    """Return whether the attempt before left :data:`STOPPED`; also where that cannot be known.
+
+    Airflow deletes XComs at the start of a retry, but knows their keys.
+    """
+    keys = getattr(getattr(ti, "_ti_context_from_server", None), "xcom_keys_to_clear", None)
+    return keys is None or STOPPED in keys
+
+
 class Memory:
     """A task instance's place in the task state store; every failure is logged, none is raised.
 
@@ -57,6 +69,7 @@ class Memory:
 
     def __init__(self, context: Mapping[str, Any], log: Any) -> None:
         self._store = context.get("task_state_store")
+        self._ti: Any = context.get("ti")
         self._log = log
         self._last: Remembered | None = None
 
@@ -105,6 +118,18 @@ class Memory:
         """
         if self._store is not None and (last := self._last or self.recall()):
             self._write(replace(last, **changes))
+
+    def stop(self) -> None:
+        """Note that Airflow ends the attempt, which is still at work.
+
+        If that is for a Clear, the store is closed to it already, and only an XCom can still be left.
+        """
+        if self._store is None or self._last is None:
+            return
+        try:
+            self._store.set(KEY, asdict(replace(self._last, running=False)))
+        except Exception:  # noqa: BLE001 - see above
+            self._ti.xcom_push(key=STOPPED, value=True)
 
     def _write(self, remembered: Remembered) -> None:
         if self._store is None:

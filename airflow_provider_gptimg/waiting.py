@@ -94,6 +94,10 @@ class GenerationWait(BaseOperator):
         ``kept`` comes back as keyword arguments of :meth:`execute_complete`.
         """
         pace = self.pace
+        if self.execution_timeout is not None:
+            # Airflow 3 measures each stay on a worker for itself, and nothing in between.
+            started = context["ti"].start_date.timestamp()
+            deadline = min(deadline, started + self.execution_timeout.total_seconds())
         self.defer(
             trigger=GptImgGenerationTrigger(
                 generation_id=generation_id,
@@ -121,6 +125,7 @@ class GenerationWait(BaseOperator):
             reason = str((next_kwargs or {}).get("error", "the trigger died"))
             for line in (next_kwargs or {}).get("traceback") or ():
                 self.log.error("%s", line.rstrip())
+            self.log.warning("Airflow gave up the wait (%s): asking the service itself.", reason)
             event = {"status": "error", "message": f"Airflow gave up the wait: {reason}."}
             next_method, next_kwargs = "execute_complete", {"event": event}
         return super().resume_execution(next_method, next_kwargs, context)

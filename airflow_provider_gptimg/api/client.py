@@ -31,7 +31,7 @@ from airflow_provider_gptimg.api.wire import Category, Reply, Request, retry_aft
 USER_AGENT = f"airflow-provider-gptimg/{__version__}"
 """A library's default may be answered 403 (contract: Base and auth)."""
 
-MAX_REPLY_BYTES = 4 * 1024 * 1024
+MAX_REPLY_BYTES = 1024 * 1024
 """An answer is a few hundred bytes; more than this is not one, and is not read into memory."""
 
 CONNECT_TIMEOUT = 10.0
@@ -312,8 +312,10 @@ class _Answer:
 
     def reply(self, response: httpx.Response) -> Reply:
         headers = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
-        body = bytes(self._body).replace(self._key.encode(), _HIDDEN.encode())
-        return Reply(response.status_code, headers, body)
+        return Reply(response.status_code, headers, self._readable())
+
+    def _readable(self) -> bytes:
+        return bytes(self._body).replace(self._key.encode(), _HIDDEN.encode())
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self._until
@@ -325,7 +327,7 @@ class _Answer:
         return shorten(self._hidden(text))
 
     def _malformed(self, what: str) -> ApiError:
-        start = self._shown(bytes(self._body[:1_000]).decode("utf-8", "replace"))
+        start = shorten(self._readable()[:1_000].decode("utf-8", "replace"))
         return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
 
 
@@ -391,7 +393,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         # A redirect would send the key, or the money, somewhere else.
         "follow_redirects": False,
         # The environment's proxy would get the key in plain text, and has no way to this machine.
-        "trust_env": not settings.base_url.lower().startswith("http://"),
+        "trust_env": not settings.is_local,
         # They would grow from answer to answer.
         "cookies": CookieJar(_NO_COOKIES),
     }

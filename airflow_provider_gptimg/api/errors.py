@@ -85,7 +85,7 @@ class ApiError(Exception):
         self.generation_id = generation_id
 
     def __str__(self) -> str:
-        if self.generation_id is None:
+        if self.generation_id is None or self.kind is Kind.INVALID:
             return self.message
         return f"{self.message} {self._fate()}"
 
@@ -95,12 +95,14 @@ class ApiError(Exception):
         return self
 
     def _fate(self) -> str:
+        # A DAG may ask for an id that never was one; it must not write lines of its own into logs.
+        name = "".join(c if c.isprintable() else "?" for c in self.generation_id or "")
         if self.kind in (Kind.NOT_FOUND, Kind.EXPIRED):
-            return f"[generation {self.generation_id}]"
+            return f"[generation {name}]"
         if self.kind is Kind.FAILED:
-            return f"[generation {self.generation_id}: accepted, failed at the service, which refunds it]"
+            return f"[generation {name}: accepted, failed at the service, which refunds it]"
         return (
-            f"[generation {self.generation_id}: accepted and billed; it may still finish, and its images "
+            f"[generation {name}: accepted and billed; it may still finish, and its images "
             f"can be had for {LIVES} after that]"
         )
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from airflow_provider_gptimg.api import wire
-from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
+from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.limits import BURST_SECONDS
 from airflow_provider_gptimg.api.wire import Reply, Request
 
 
@@ -46,8 +47,16 @@ CONNECT_ATTEMPTS = 4
 MAX_BACKOFF = 30.0
 """Longest pause in seconds between two attempts of one call, unless the service asks for more."""
 
+MAX_RATE_LIMIT_BACKOFF = BURST_SECONDS
+"""The same after a 429: the service's bucket is full again after that time, so that whoever sleeps on
+leaves calls unused that others no longer want."""
+
 MIN_PAUSE = 0.1
 """Shortest pause in seconds between two looks: an interval of 0 must not become a busy loop."""
+
+ENDS_A_WAIT = frozenset({Kind.INVALID, Kind.AUTHENTICATION, Kind.PERMISSION, Kind.NOT_FOUND})
+"""What ends a wait at once. Anything else may pass, and the generation is paid for: so also a refusal that
+would end a submission, such as 402, only counts as one failed look."""
 
 POLL_FAILURES_TOLERATED = 5
 """So many status queries in a row may fail before a wait gives up (design: Trigger)."""
@@ -76,7 +85,8 @@ def call(
             unanswered += 1
         if not error.not_accepted or unanswered >= attempts:
             raise error
-        backoff = min(2.0 ** min(attempt - 1, 10), MAX_BACKOFF)
+        longest = MAX_RATE_LIMIT_BACKOFF if error.kind is Kind.RATE_LIMITED else MAX_BACKOFF
+        backoff = min(2.0 ** min(attempt - 1, 10), longest)
         delay = max(error.retry_after or 0.0, backoff) * random.uniform(1.0, 1.25)
         if clock() + delay > give_up_at:
             raise error
@@ -128,8 +138,8 @@ class Pace:
 def look(generation_id: str, *, pace: Pace, deadline: float, clock: Clock) -> Flow[Generation]:
     """Look at a generation until one look succeeds, tolerating a few failures in a row.
 
-    :raises ApiError: at once for what no further look can mend (401, 403, 404 and their like), after
-        too many failures in a row, or TIMEOUT if the last look at the deadline failed too.
+    :raises ApiError: at once for what no further look can mend (401, 403, 404), after too many failures
+        in a row, or TIMEOUT if the last look at the deadline failed too.
     """
     failures = 0
     while True:
@@ -139,7 +149,7 @@ def look(generation_id: str, *, pace: Pace, deadline: float, clock: Clock) -> Fl
             return wire.read_generation(reply, asked_id=generation_id)
         except ApiError as error:
             error.about(generation_id)
-            if error.kind in FINAL or error.kind is Kind.NOT_FOUND:
+            if error.kind in ENDS_A_WAIT:
                 raise
             failures += 1
             if clock() >= deadline:

@@ -17,7 +17,7 @@ RUNNING = frozenset({QUEUED, "in_progress", "pending", "submitted", "processing"
 """Statuses known to mean "not yet" (contract: Status); any other but the final two means it too."""
 
 MAX_URLS = 1_000
-"""More result URLs than that are not an answer of this service; the rest is not read."""
+"""More result URLs than that are not an answer of this service."""
 
 LIFETIME = 24 * 3600.0
 """Seconds that result URLs live where the answer does not say until when (contract: Status)."""
@@ -158,8 +158,12 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
     ]
     for place in places:
         urls = [url for url in _urls_in(place) if _is_url(url)]
+        if len(urls) > MAX_URLS:
+            raise ApiError(
+                Kind.MALFORMED, f"The answer names {len(urls)} image URLs; more than {MAX_URLS} are not read."
+            )
         if urls:
-            return tuple(urls[:MAX_URLS])
+            return tuple(urls)
     return ()
 
 

@@ -47,6 +47,11 @@ class Settings:
     verify: bool | str = True
     default_model: str = DEFAULT_MODEL
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the service is on this machine."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
     @classmethod
     def checked(cls, *, host: str | None, api_key: str | None, extra: Mapping[str, Any]) -> Settings:
         """Build settings from the parts of a connection.
@@ -79,7 +84,9 @@ class Settings:
 def is_loopback(host: str) -> bool:
     """Return whether a URL's host is this machine."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        # Written as IPv6, an IPv4 address of this machine counts as such only from Python 3.13 on.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import quote
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
-from airflow_provider_gptimg.api.generation import Generation, shorten
+from airflow_provider_gptimg.api.generation import MAX_ID_CHARACTERS, Generation, shorten
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 Category = Literal["submit", "query", "other"]
@@ -92,7 +92,7 @@ def status_query(generation_or_business_id: str) -> Request:
     :raises ApiError: kind INVALID for what would lead to another path, such as ``..``.
     """
     name = generation_or_business_id.encode("utf-8", "replace")
-    if not name.strip(b". "):
+    if not name.strip(b". ") or len(generation_or_business_id) > MAX_ID_CHARACTERS:
         raise invalid("generation_id", generation_or_business_id, "it must name a generation")
     return Request("GET", f"/v1/images/generations/{quote(name, safe='')}", category="query")
 
@@ -157,13 +157,20 @@ def read_balance(reply: Reply) -> Balance:
     if answer.get("success") is False:
         raise ApiError(Kind.AUTHENTICATION, f"The key was refused: {_message(answer)}.", status=reply.status)
     remaining, used = answer.get("remain_balance"), answer.get("used_balance")
-    if isinstance(remaining, bool) or not isinstance(remaining, (int, float)):
+    if isinstance(remaining, bool) or not isinstance(remaining, (int, float)) or not _is_finite(remaining):
         _malformed(reply, "names no remain_balance")
     return Balance(
         remaining=remaining,
-        used=used if isinstance(used, (int, float)) else None,
+        used=used if isinstance(used, (int, float)) and _is_finite(used) else None,
         unlimited=answer.get("unlimited_quota") is True or remaining == -1,
     )
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def json_object(reply: Reply) -> Mapping[str, Any]:

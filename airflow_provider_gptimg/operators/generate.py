@@ -61,6 +61,8 @@ class GptImgGenerateOperator(GenerationWait):
         ``resubmit`` (may pay twice, says so in the log) or ``fail``.
     """
 
+    _memory: Memory | None = None
+
     template_fields: Sequence[str] = (
         "prompt",
         "size",
@@ -129,6 +131,7 @@ class GptImgGenerateOperator(GenerationWait):
         """
         request = self._request()
         attempt = self._attempt(context, request)
+        self._memory = attempt.memory
         submission = self._submit(attempt, request)
         try:
             return self._carry_on(context, request, submission)
@@ -140,15 +143,19 @@ class GptImgGenerateOperator(GenerationWait):
         self, context: Context, event: Any = None, *, clear_number: int | None = None, **kept: Any
     ) -> Any:
         """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
-        memory = Memory(context, self.log)
-        now = identity.clear_number(context)
-        if clear_number not in (None, now):
-            memory.amend(clear_number=now)
+        memory = self._memory = Memory(context, self.log)
+        memory.amend(clear_number=identity.clear_number(context))
         try:
             return super().execute_complete(context, event, **kept)
         except Exception:
             memory.amend(running=False)
             raise
+
+    def on_kill(self) -> None:
+        """Note that Airflow ends the attempt, and say what becomes of the generation."""
+        super().on_kill()
+        if self._memory is not None:
+            self._memory.stop()
 
     def _carry_on(self, context: Context, request: GenerationRequest, submission: Submission) -> Any:
         generation = self.generation = submission.generation

@@ -18,6 +18,7 @@ from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.handover import push_result
+from airflow_provider_gptimg.triggers.pulse import next_beat
 
 with suppress(ImportError):
     # What a connection is read through. Every process of Airflow has it loaded by now; loading it at
@@ -43,10 +44,16 @@ class GptImgGenerationTrigger(BaseTrigger):
     :param end_task: end the task from here, without resuming it on a worker, if that can be done.
     """
 
-    hold_back: ClassVar[float] = 5.0
-    """Seconds after its start before which there is no event. A task that is resumed while the
-    scheduler still handles the end of its first half is failed as "state changed externally"
-    (apache/airflow#66374). The service advises the same pause before a first look."""
+    hold_back: ClassVar[float] = 10.0
+    """Seconds after its start before which there is no event, and up to three times as many while the
+    scheduler has no heartbeat. A task that is queued again before the scheduler has handled the end of
+    its first half is failed as "state changed externally" (apache/airflow#66374). Two things delay
+    that: every seventh worker or so is seen to end only after another ``[workers]
+    min_heartbeat_interval`` (5 s; its supervisor just misses it), and then the scheduler's loop has to
+    come round. A scheduler whose loop takes 30 s counts as dead."""
+
+    first_look_after: ClassVar[float] = 5.0
+    """Seconds before the first look; the service's own advice (contract: Status)."""
 
     def __init__(
         self,
@@ -85,16 +92,16 @@ class GptImgGenerationTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event."""
-        earliest = time.monotonic() + self.hold_back
-        # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
-        # thousand over, does not do everything at once.
-        await asyncio.sleep(min(self.hold_back, self.deadline - time.time()) * random.uniform(0.8, 1.0))
-        generation, event = await self._watch()
-        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
-        if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
-            yield TaskSuccessEvent()
-        else:
-            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        settled = asyncio.create_task(self._settle())
+        try:
+            generation, event = await self._watch()
+            if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
+                yield TaskSuccessEvent()  # at once: a task that is not queued again is safe
+                return
+            await settled
+        finally:
+            settled.cancel()
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
@@ -105,7 +112,22 @@ class GptImgGenerationTrigger(BaseTrigger):
             LIVES,
         )
 
+    async def _settle(self) -> None:
+        """Wait until the scheduler has surely handled the end of the worker that deferred."""
+        # Spread out, as in _watch.
+        seen_to_end = self.hold_back * random.uniform(0.7, 0.85)
+        await asyncio.sleep(seen_to_end)
+        with suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.gather(
+                asyncio.sleep(self.hold_back - seen_to_end),
+                asyncio.wait_for(next_beat(), 3 * self.hold_back - seen_to_end),
+            )
+
     async def _watch(self) -> tuple[Generation | None, dict[str, Any]]:
+        # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
+        # thousand over, does not do everything at once.
+        pause = min(self.first_look_after, self.hold_back, self.deadline - time.time())
+        await asyncio.sleep(pause * random.uniform(0.8, 1.0))
         try:
             hook = GptImgHook(self.conn_id)
             async with hook.async_client() as client:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import airflow
 import jsonschema
 import pytest
 
-import airflow
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.provider_info import get_provider_info
 

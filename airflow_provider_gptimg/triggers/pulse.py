@@ -1,0 +1,62 @@
+"""The scheduler's pulse: whether it went round since, as far as a triggerer can see it.
+
+A scheduler writes a heartbeat at the end of its loop, after it has handled what its executor reported.
+The API server tells it to anyone at ``/api/v2/monitor/health``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from airflow.configuration import conf
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks; all triggers of a process share one."""
+
+TIMEOUT = 5.0
+MAX_BYTES = 65_536
+
+_looks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, asyncio.Task[str | None]]] = (
+    WeakKeyDictionary()
+)
+
+
+async def next_beat() -> None:
+    """Return after the scheduler's next heartbeat, or at once where its heartbeat cannot be seen."""
+    first = await _last_beat()
+    latest = first
+    while latest is not None and latest == first:
+        await asyncio.sleep(LOOK_EVERY)
+        latest = await _last_beat()
+
+
+async def _last_beat() -> str | None:
+    loop = asyncio.get_running_loop()
+    began, look = _looks.get(loop, (0.0, None))
+    if look is None or (look.done() and loop.time() >= began + LOOK_EVERY):
+        look = loop.create_task(asyncio.to_thread(_ask))
+        _looks[loop] = (loop.time(), look)
+    return await asyncio.shield(look)  # the look belongs to all, also if one of them is cancelled
+
+
+def _ask() -> str | None:
+    """Return the time of the scheduler's latest heartbeat as text, None if there is no telling."""
+    with suppress(Exception):
+        # Sends no credentials, and the address is Airflow's own setting.
+        with urllib.request.urlopen(_address(), timeout=TIMEOUT) as answer:  # noqa: S310
+            health = json.loads(answer.read(MAX_BYTES))
+        return str(health["scheduler"]["latest_scheduler_heartbeat"] or "") or None
+    return None
+
+
+def _address() -> str:
+    execution_api = conf.get("core", "execution_api_server_url", fallback="") or ""
+    if execution_api.rstrip("/").endswith("/execution"):
+        base_url = execution_api.rstrip("/").removesuffix("/execution")
+    else:
+        base_url = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    return f"{base_url.rstrip('/')}/api/v2/monitor/health"
