@@ -65,6 +65,11 @@ class AirflowStack:
         )
         self._unmeasured_env = {k: v for k, v in self._env.items() if not k.startswith("COVERAGE_")}
 
+    @property
+    def database_url(self) -> str:
+        """Where the metadata database is."""
+        return self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
     # -- life cycle ---------------------------------------------------------------------------------
 
     def __enter__(self) -> AirflowStack:

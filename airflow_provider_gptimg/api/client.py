@@ -8,7 +8,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,20 +19,18 @@ import anyio
 import httpx
 
 from airflow_provider_gptimg import __version__
+from airflow_provider_gptimg.api.answer import Answer
 from airflow_provider_gptimg.api.download import Fetched
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
 from airflow_provider_gptimg.api.generation import shorten
-from airflow_provider_gptimg.api.limits import Bucket
+from airflow_provider_gptimg.api.limits import Buckets
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.watchdog import Watchdog
-from airflow_provider_gptimg.api.wire import Category, Reply, Request, retry_after
+from airflow_provider_gptimg.api.wire import Reply, Request
 
 USER_AGENT = f"airflow-provider-gptimg/{__version__}"
 """A library's default may be answered 403 (contract: Base and auth)."""
-
-MAX_REPLY_BYTES = 1024 * 1024
-"""An answer is a few hundred bytes; more than this is not one, and is not read into memory."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come about, if the settings do not allow less."""
@@ -42,39 +40,11 @@ MAX_LANES = 12
 """An event loop's connections: many small pools instead of a large one. For each request httpx looks
 at every pair of a pool's connections, which with a hundred of them costs more than the call itself."""
 
-MAX_PAUSE = 300.0
-"""Longest pause in seconds that one 429 may impose on all other calls of a process."""
-
-SLOWEST_UPLOAD = 50_000.0
-"""Bytes a second: what is sent may take that much longer than an answer may."""
-
 # httpx logs each URL at INFO, and httpcore each answer's headers at DEBUG: noise by the thousand in a
 # triggerer, and generation ids are enough to follow a wait. Who configures them keeps what they configured.
 for _name in ("httpx", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-class Buckets:
-    """The rate limits of one account within one process (contract: Rate limits)."""
-
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._buckets: dict[Category, Bucket] = {
-            "submit": Bucket(settings.limits.submits, clock),
-            "query": Bucket(settings.limits.queries, clock),
-        }
-
-    def turns(self, category: Category) -> Iterable[float]:
-        """Return the sleeps, in seconds, until a call's turn has come."""
-        bucket = self._buckets.get(category)
-        return bucket.turns() if bucket else ()
-
-    def heed(self, category: Category, reply: Reply) -> None:
-        """After a 429, let no call of this category go out until the service wants more."""
-        bucket = self._buckets.get(category)
-        if reply.status == 429 and bucket:
-            wanted = retry_after(reply.headers.get("retry-after"), time.time())
-            bucket.pause(min(1.0 if wanted is None else wanted, MAX_PAUSE))
 
 
 class SyncClient:
@@ -93,7 +63,7 @@ class SyncClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
-        self._buckets = buckets or Buckets(settings)
+        self._buckets = buckets or Buckets(settings.limits)
         self._sleep = sleep
         self._http = _opened(httpx.Client, settings, transport)
         self._watchdog = Watchdog()
@@ -137,19 +107,19 @@ class SyncClient:
     def _send(self, request: Request) -> Reply:
         for seconds in self._buckets.turns(request.category):
             self._sleep(seconds)
-        answer = _Answer(request, self._settings)
+        answer = Answer(request, self._settings)
         extensions = {"trace": self._watchdog.trace}
         try:
             with (
                 self._watchdog.limit(answer.longest),
                 self._http.stream(**_arguments(request), extensions=extensions) as response,
             ):
-                answer.begin(response)
+                answer.begin(response.headers)
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
         except _NO_ANSWER as error:
-            raise answer.broken(error) from None
-        reply = answer.reply(response)
+            raise _broken(answer, error) from None
+        reply = answer.reply(response.status_code, response.headers)
         self._buckets.heed(request.category, reply)
         return reply
 
@@ -186,7 +156,7 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
-        self._buckets = buckets or Buckets(settings)
+        self._buckets = buckets or Buckets(settings.limits)
         self._sleep = sleep
         self._transport = transport
         self._lanes: list[_Lane] = []
@@ -224,21 +194,21 @@ class AsyncClient:
     async def _send(self, request: Request) -> Reply:
         for seconds in self._buckets.turns(request.category):
             await self._sleep(seconds)
-        answer = _Answer(request, self._settings)
+        answer = Answer(request, self._settings)
         lane = self._free_lane()
         lane.calls += 1
         try:
             # httpx limits each read; a head that comes byte by byte would be within that for weeks.
             with anyio.fail_after(answer.longest):
                 async with lane.http.stream(**_arguments(request)) as response:
-                    answer.begin(response)
+                    answer.begin(response.headers)
                     async for chunk in response.aiter_bytes():
                         answer.add(chunk)
         except _NO_ANSWER as error:
-            raise answer.broken(error) from None
+            raise _broken(answer, error) from None
         finally:
             lane.calls -= 1
-        reply = answer.reply(response)
+        reply = answer.reply(response.status_code, response.headers)
         self._buckets.heed(request.category, reply)
         return reply
 
@@ -262,82 +232,22 @@ class _Lane:
     calls: int = 0
 
 
-class _Answer:
-    """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds.
-
-    A service that repeats the key in its answer does not get it into ours.
-    """
-
-    def __init__(self, request: Request, settings: Settings) -> None:
-        self._what = f"{request.method} {shorten(request.path)}"
-        self._key = settings.api_key
-        self._body = bytearray()
-        sent = len(request.file.content) if request.file else 0
-        self.longest = 2 * settings.timeout + sent / SLOWEST_UPLOAD
-        self._until = time.monotonic() + self.longest
-
-    def begin(self, response: httpx.Response) -> None:
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            # Not asked for, and a few bytes of it could unfold to gigabytes before we count them.
-            raise self._malformed(f"is compressed ({self._shown(encoding)[:60]}) and was not read")
-
-    def add(self, chunk: bytes) -> None:
-        self._body += chunk
-        if len(self._body) > MAX_REPLY_BYTES:
-            raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read on")
-        if self._is_late():
-            raise self._malformed(f"was still coming after {self.longest:g} s")
-
-    def broken(self, error: Exception) -> ApiError:
-        """Return the error for a request whose answer did not come, or did not come to an end.
-
-        The library's own text is quoted only where it is about the network: of a request that it finds
-        wrong, it quotes the header.
-        """
-        timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
-        if self._body and (self._is_late() or isinstance(error, TimeoutError)):
-            return self._malformed(f"was still coming after {self.longest:g} s")
-        if self._body:
-            return self._malformed(f"broke off ({type(error).__name__})")
-        about_network = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError))
-        how = "timed out" if timed_out or self._is_late() else "failed"
-        if about_network:
-            how += f": {self._shown(str(error))}"
-        return ApiError(
-            Kind.UNREACHABLE,
-            f"{self._what} {how} ({type(error).__name__}).",
-            not_accepted=isinstance(error, _NEVER_SENT),
-        )
-
-    def reply(self, response: httpx.Response) -> Reply:
-        headers = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, self._readable())
-
-    def _readable(self) -> bytes:
-        return bytes(self._body).replace(self._key.encode(), _HIDDEN.encode())
-
-    def _is_late(self) -> bool:
-        return time.monotonic() >= self._until
-
-    def _hidden(self, text: str) -> str:
-        return text.replace(self._key, _HIDDEN)
-
-    def _shown(self, text: str) -> str:
-        return shorten(self._hidden(text))
-
-    def _malformed(self, what: str) -> ApiError:
-        start = shorten(self._readable()[:1_000].decode("utf-8", "replace"))
-        return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
-
-
-_HIDDEN = "<the key>"
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 _LANE = httpx.Limits(
     max_connections=LANE_CONNECTIONS, max_keepalive_connections=LANE_CONNECTIONS, keepalive_expiry=30.0
 )
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+def _broken(answer: Answer, error: Exception) -> ApiError:
+    return answer.broken(
+        error,
+        timed_out=isinstance(error, (httpx.TimeoutException, TimeoutError)),
+        # Of a request that it finds wrong, httpx quotes the header.
+        quotable=isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError)),
+        never_sent=isinstance(error, _NEVER_SENT),
+    )
 
 
 @lru_cache(maxsize=8)

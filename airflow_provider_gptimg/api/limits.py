@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from airflow_provider_gptimg.api.wire import Category, Reply, retry_after
 
 SUBMITS_PER_SECOND: Mapping[str, float] = {"default": 300 / 60, "vip": 1_000 / 60, "svip": 2_000 / 60}
 QUERIES_PER_SECOND: Mapping[str, float] = {"default": 3_000 / 60, "vip": 10_000 / 60, "svip": 30_000 / 60}
@@ -15,6 +18,10 @@ BURST_SECONDS = 10.0
 
 MARGIN = 0.9
 """Share of a full bucket that we use: calls arrive less evenly than they were sent."""
+
+
+MAX_PAUSE = 300.0
+"""Longest pause in seconds that one 429 may impose on all other calls of a process."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +73,25 @@ class Bucket:
             turn = max(now, self._full_at - self._tolerance)
             self._full_at = max(self._full_at, turn) + self._interval
             return turn - now
+
+
+class Buckets:
+    """The rate limits of one account within one process (contract: Rate limits)."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._buckets: dict[Category, Bucket] = {
+            "submit": Bucket(limits.submits, clock),
+            "query": Bucket(limits.queries, clock),
+        }
+
+    def turns(self, category: Category) -> Iterable[float]:
+        """Return the sleeps, in seconds, until a call's turn has come."""
+        bucket = self._buckets.get(category)
+        return bucket.turns() if bucket else ()
+
+    def heed(self, category: Category, reply: Reply) -> None:
+        """After a 429, let no call of this category go out until the service wants more."""
+        bucket = self._buckets.get(category)
+        if reply.status == 429 and bucket:
+            wanted = retry_after(reply.headers.get("retry-after"), time.time())
+            bucket.pause(min(1.0 if wanted is None else wanted, MAX_PAUSE))

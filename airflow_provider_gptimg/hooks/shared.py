@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from airflow_provider_gptimg.api.client import AsyncClient, Buckets, warm_up
+from airflow_provider_gptimg.api.client import AsyncClient, warm_up
+from airflow_provider_gptimg.api.limits import Buckets
 from airflow_provider_gptimg.api.settings import Settings
 
 
 @lru_cache(maxsize=64)
 def buckets_for(settings: Settings) -> Buckets:
     """Return the process's limiter for an account; the same for equal settings."""
-    return Buckets(settings)
+    return Buckets(settings.limits)
 
 
 @dataclass

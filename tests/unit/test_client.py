@@ -20,9 +20,10 @@ from raw_service import Behaviour, RawService, hangs, http, raw_service, repeats
 
 from airflow_provider_gptimg import __version__
 from airflow_provider_gptimg.api import flows, wire
-from airflow_provider_gptimg.api.client import AsyncClient, Buckets, SyncClient
+from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep
+from airflow_provider_gptimg.api.limits import Buckets
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.wire import File, Reply, Request
@@ -291,7 +292,7 @@ def test_a_429_holds_back_the_calls_of_its_kind_only() -> None:
         slept.append(seconds)
         clock.now += seconds
 
-    client = SyncClient(settings, buckets=Buckets(settings, clock), transport=transport, sleep=sleep)
+    client = SyncClient(settings, buckets=Buckets(settings.limits, clock), transport=transport, sleep=sleep)
     with pytest.raises(ApiError):
         client.run(once(wire.status_query("a")))
     client.run(once(SUBMISSION))

@@ -12,8 +12,8 @@ import pytest
 from driving import START, Clock, fault, reply
 
 from airflow_provider_gptimg.api import flows
-from airflow_provider_gptimg.api.client import Buckets
 from airflow_provider_gptimg.api.flows import Send, Sleep
+from airflow_provider_gptimg.api.limits import Buckets
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.wire import Reply, Request
 from airflow_provider_gptimg.emulator import limits
@@ -89,7 +89,7 @@ def test_processes_that_share_nothing_use_up_what_the_limit_allows(
     processes: int, calls: int, seed: int
 ) -> None:
     def callers(service: Service, clock: Clock) -> list[Iterator[float]]:
-        buckets = [Buckets(SETTINGS, clock) for _ in range(processes)]
+        buckets = [Buckets(SETTINGS.limits, clock) for _ in range(processes)]
         return [caller(service, clock, calls, lambda own=own: own) for own in buckets]  # type: ignore[misc]
 
     seconds, refused = played(callers, seed)
@@ -100,7 +100,7 @@ def test_processes_that_share_nothing_use_up_what_the_limit_allows(
 @pytest.mark.parametrize("seed", range(3))
 def test_so_do_tasks_which_are_a_new_process_each(seed: int) -> None:
     def callers(service: Service, clock: Clock) -> list[Iterator[float]]:
-        return [caller(service, clock, 15, lambda: Buckets(SETTINGS, clock)) for _ in range(20)]
+        return [caller(service, clock, 15, lambda: Buckets(SETTINGS.limits, clock)) for _ in range(20)]
 
     seconds, _ = played(callers, seed)
     assert seconds <= 1.25 * IDEAL
@@ -109,7 +109,7 @@ def test_so_do_tasks_which_are_a_new_process_each(seed: int) -> None:
 @pytest.mark.parametrize("threads", [1, 300])
 def test_a_process_alone_never_meets_the_limit(threads: int) -> None:
     def callers(service: Service, clock: Clock) -> list[Iterator[float]]:
-        own = Buckets(SETTINGS, clock)
+        own = Buckets(SETTINGS.limits, clock)
         return [caller(service, clock, 300 // threads, lambda: own) for _ in range(threads)]
 
     seconds, refused = played(callers, 0)

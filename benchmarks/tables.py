@@ -1,0 +1,22 @@
+"""Printing what was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under a head, in columns: text to the left, numbers to the right."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head))]
+    numeric = [all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(head))]
+    print(f"\n{title} ({os.cpu_count()} cores)\n")
+    for row in [list(head), ["-" * width for width in widths], *cells]:
+        columns = zip(row, widths, numeric, strict=True)
+        print("  ".join(text.rjust(wide) if right else text.ljust(wide) for text, wide, right in columns))
+    print(flush=True)
+
+
+def _text(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
