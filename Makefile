@@ -6,6 +6,9 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 BIN := .venv/bin
 
+# Most tests wait for something, so more of them than cores; those that share an Airflow stay together.
+PARALLEL ?= -n 3 --dist loadgroup
+
 export UV_PYTHON_DOWNLOADS := never
 # Trust what this machine trusts, such as a company's own authority.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -32,13 +35,13 @@ demo: $(READY) ## Make images in a real Airflow against the emulator; EXIT=1 end
 
 test: $(READY) ## Run the whole test suite and print its coverage; ARGS="-k word" passes options on
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS); tests=$$?; \
+	@$(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS); tests=$$?; \
 	$(BIN)/coverage combine --quiet && \
 	$(BIN)/coverage report --skip-covered $(if $(ARGS),,--fail-under=90); coverage=$$?; \
 	exit $$((tests ? tests : coverage))
 
 test-quick: $(READY) ## Run the tests that need no Airflow processes
-	@$(BIN)/pytest -m "not integration" $(ARGS)
+	@$(BIN)/pytest -m "not integration" $(PARALLEL) $(ARGS)
 
 lint: $(READY) ## Style, types, import contracts, dependencies
 	$(BIN)/ruff check .

@@ -33,12 +33,20 @@ class Series:
     is_fresh: bool
 
     @classmethod
-    def of(cls, ti: Any, *, retries: int, clear_number: int, remembered: Remembered | None) -> Series:
+    def of(
+        cls,
+        ti: Any,
+        *,
+        retries: int,
+        clear_number: int,
+        remembered: Remembered | None,
+        can_remember: bool = False,
+    ) -> Series:
         """Return the series that a task instance's attempt belongs to.
 
         A Clear of a *running* task leaves ``max_tries`` alone (Airflow marks it "restarting"). It
         shows in two other ways: the attempt before was stopped at work and the DAG run's ``clear_number``
-        rose; or, where nothing is remembered, there are more attempts than retries explain, in a
+        rose; or, where nothing can be remembered, there are more attempts than retries explain, in a
         run that has seen more Clears than ``base`` accounts for. In doubt it is a retry, which
         costs nothing.
 
@@ -46,6 +54,7 @@ class Series:
         :param retries: the task's ``retries``.
         :param clear_number: how many Clears the DAG run has seen.
         :param remembered: what the attempt before stored.
+        :param can_remember: whether it had a place to store it.
         """
         base = ti.max_tries - retries
         if ti.try_number == base + 1:
@@ -54,8 +63,9 @@ class Series:
             if remembered.running and clear_number > remembered.clear_number:
                 return cls(base, f"{base}+{clear_number}", is_fresh=True)
             return cls(base, remembered.series, is_fresh=False)
-        unexplained = ti.try_number > ti.max_tries + 1 and clear_number > min(base, 1)
-        return cls(base, f"{base}+{clear_number}" if unexplained else str(base), is_fresh=False)
+        if not can_remember and ti.try_number > ti.max_tries + 1 and clear_number > min(base, 1):
+            return cls(base, f"{base}+{clear_number}", is_fresh=False)
+        return cls(base, str(base), is_fresh=False)
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,13 @@ class Attempt:
         remembered = None if ti.try_number == ti.max_tries - retries + 1 else self.memory.recall()
         if remembered and not was_stopped(ti):
             remembered = replace(remembered, running=False)  # it crashed
-        self.series = Series.of(ti, retries=retries, clear_number=self._clear_number, remembered=remembered)
+        self.series = Series.of(
+            ti,
+            retries=retries,
+            clear_number=self._clear_number,
+            remembered=remembered,
+            can_remember=self.memory.exists,
+        )
         self.identity = Identity.of(ti, self.series, request, conn_id) if reattach else Identity.unique()
         self.is_fresh = self.series.is_fresh or not reattach
         same = remembered is not None and remembered.digest == self.identity.digest

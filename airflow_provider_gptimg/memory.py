@@ -73,6 +73,11 @@ class Memory:
         self._log = log
         self._last: Remembered | None = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether this Airflow has a task state store."""
+        return self._store is not None
+
     def recall(self) -> Remembered | None:
         """Return what an earlier attempt stored, None where there is nothing or it cannot be read."""
         if self._store is None:

@@ -87,12 +87,8 @@ class GenerationWait(BaseOperator):
         asked: Asked,
         deadline: float,
         end_task: bool = False,
-        **kept: Any,
     ) -> NoReturn:
-        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds).
-
-        ``kept`` comes back as keyword arguments of :meth:`execute_complete`.
-        """
+        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds)."""
         pace = self.pace
         if self.execution_timeout is not None:
             # Airflow 3 measures each stay on a worker for itself, and nothing in between.
@@ -114,7 +110,6 @@ class GenerationWait(BaseOperator):
                 "asked": asked,
                 "deadline": deadline,
                 "try_number": context["ti"].try_number,
-                **kept,
             },
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFER_MARGIN),
         )

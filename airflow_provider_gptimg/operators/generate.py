@@ -139,9 +139,7 @@ class GptImgGenerateOperator(GenerationWait):
             attempt.memory.amend(running=False)
             raise
 
-    def execute_complete(
-        self, context: Context, event: Any = None, *, clear_number: int | None = None, **kept: Any
-    ) -> Any:
+    def execute_complete(self, context: Context, event: Any = None, **kept: Any) -> Any:
         """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
         memory = self._memory = Memory(context, self.log)
         memory.amend(clear_number=identity.clear_number(context))
@@ -242,14 +240,7 @@ class GptImgGenerateOperator(GenerationWait):
         end_task = self.end_from_trigger and self._triggerer_can_end_it()
         if end_task:
             context["ti"].xcom_push(key=ASKED_KEY, value=facts)
-        self.defer_wait(
-            context,
-            generation_id,
-            asked=facts,
-            deadline=deadline,
-            end_task=end_task,
-            clear_number=identity.clear_number(context),
-        )
+        self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
 
     def _triggerer_can_end_it(self) -> bool:
         """Whether nothing is left that only a worker does: asset events, files, XComs to map over."""

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from figures import FIGURES
+from matrix import ROWS, table
 
 from airflow_provider_gptimg.emulator.remote import Remote
 from dev import postgres
@@ -25,6 +27,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            item.add_marker(pytest.mark.xdist_group("airflow"))  # one Airflow for all of them
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Put the crash matrix, if it was played, among the figures that are shown."""
+    if rows := session.config.stash.get(ROWS, []):
+        figures = session.config.stash.setdefault(FIGURES, [])
+        figures += ["crash matrix", *(f"  {line}" for line in table(rows))]
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,11 @@ def test_more_attempts_than_retries_explain(
 ) -> None:
     instance = ti(try_number=try_number, max_tries=max_tries)
     assert series(instance, retries=0, clear_number=clear_number).name == expected
+    # Where an attempt could have been remembered, one that is not has died before it paid, or just then.
+    remembering = Series.of(
+        instance, retries=0, clear_number=clear_number, remembered=None, can_remember=True
+    )
+    assert remembering.name == str(max_tries)
 
 
 @pytest.mark.parametrize(
