@@ -53,6 +53,7 @@ WORKERS = {
     "before_defer": Case("task", "after XCom, before deferral", FOUND, kill=at("before_defer")),
     "resumed": Case("task", "at the start of the resume", FOUND, kill=at("resumed")),
     "handed_on": Case("task", "resumed, after XCom urls", FOUND, kill=at("handed_on")),
+    "in_download": Case("task", "resumed, during a download", FOUND, kill=at("in_download")),
     "sync_wait": Case("task", "while it waits on the worker", FOUND, kill=at("after_look")),
     "machine_lost": Case(
         "task, supervisor",

@@ -8,6 +8,7 @@ from airflow.sdk import DAG
 from dags.faulty import FaultyGenerate
 
 SLOW = "[slow]"
+STORED = "file://{{ dag_run.conf['faultpoints'] }}/stored"
 
 WORKERS = {
     "before_post": {"stop_at": "before_post"},
@@ -16,6 +17,7 @@ WORKERS = {
     "before_defer": {"stop_at": "before_defer"},
     "resumed": {"stop_at": "resumed"},
     "handed_on": {"stop_at": "handed_on"},
+    "in_download": {"stop_at": "in_download", "output_path": STORED},
     "sync_wait": {"stop_at": "after_look", "deferrable": False, "prompt": SLOW},
     "machine_lost": {"stop_at": "after_post"},
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 
+from airflow_provider_gptimg import storage
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Send
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
@@ -24,7 +26,7 @@ class FaultyGenerate(GptImgGenerateOperator):
     """The operator, which tells every point it reaches for the first time and stops at one of them.
 
     The points, in order: ``before_post``, ``after_post``, ``before_defer``, ``before_look``,
-    ``after_look``, ``resumed``, ``handed_on``.
+    ``after_look``, ``resumed``, ``in_download``, ``handed_on``.
 
     :param stop_at: the point to stop at.
     :param from_try: attempts before this one neither tell nor stop.
@@ -53,7 +55,8 @@ class FaultyGenerate(GptImgGenerateOperator):
         super().defer_wait(*args, **kwargs)
 
     def finish(self, *args, **kwargs):
-        result = super().finish(*args, **kwargs)
+        with _watched_download(self._reached):
+            result = super().finish(*args, **kwargs)
         self._reached("handed_on")
         return result
 
@@ -100,6 +103,27 @@ def _watched(flow, reached):
             if name:
                 reached(f"after_{name}")
             go_on = partial(flow.send, reply)
+
+
+@contextmanager
+def _watched_download(reached):
+    """Tell when the first piece of an image has been written."""
+
+    class Watched:
+        def __init__(self, file):
+            self._file = file
+
+        def write(self, chunk):
+            self._file.write(chunk)
+            self._file.flush()
+            reached("in_download")
+
+    download = storage.download
+    storage.download = lambda fetch, url, settings, file: download(fetch, url, settings, Watched(file))
+    try:
+        yield
+    finally:
+        storage.download = download
 
 
 def _tell(file):
