@@ -151,11 +151,15 @@ class GptImgHook(BaseHook):
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgTimeoutError: if it is not finished in time.
         """
+        return self.wait_until(generation_id, pace=Pace(poll_interval), deadline=time.time() + timeout)
+
+    def wait_until(self, generation_id: str, *, pace: Pace, deadline: float) -> Generation:
+        """Do the same at a given pace until a moment in Unix seconds, which may be counted from elsewhere."""
         return self.run(
             flows.wait(
                 generation_id,
-                pace=Pace(poll_interval),
-                deadline=time.time() + timeout,
+                pace=pace,
+                deadline=deadline,
                 clock=time.time,
                 on_unknown_status=self.log_unknown_status(generation_id),
             )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_gptimg import identity
-from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.models import pixels
@@ -166,7 +165,7 @@ class GptImgGenerateOperator(GenerationWait):
             deadline = submission.submitted_at + self.timeout
             if self.deferrable:
                 self._defer(context, generation.id, facts, deadline)
-            generation = self._wait(generation.id, deadline)
+            generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
         return self.finish(context, generation, facts)
 
     def finish(
@@ -251,17 +250,6 @@ class GptImgGenerateOperator(GenerationWait):
             )
             return False
         return True
-
-    def _wait(self, generation_id: str, deadline: float) -> Any:
-        return self.hook.run(
-            flows.wait(
-                generation_id,
-                pace=self.pace,
-                deadline=deadline,
-                clock=time.time,
-                on_unknown_status=self.hook.log_unknown_status(generation_id),
-            )
-        )
 
 
 def _one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:
