@@ -19,6 +19,7 @@
         │   ├── GptImgUnavailableError              5xx, no connection, a broken one
         │   ├── GptImgMalformedAnswerError          HTML, empty, truncated, not an object
         │   └── GptImgAmbiguousSubmissionError      accepted or not? a retry looks again
+        ├── GptImgReferenceError                    a reference image could not be read; nothing was paid
         └── GptImgGenerationError                   about a generation that was accepted
             ├── GptImgGenerationFailedError         it failed at the service, which refunds it
             ├── GptImgNoImagesError                 completed, but without any image
@@ -123,6 +124,10 @@ class GptImgAmbiguousSubmissionError(GptImgServiceError):
     """Nobody can say whether a submission was accepted; a retry looks again before it pays."""
 
 
+class GptImgReferenceError(GptImgError):
+    """A reference image could not be read; nothing was paid, and a retry may help."""
+
+
 class GptImgGenerationError(GptImgError):
     """About a generation that was accepted."""
 
@@ -173,6 +178,7 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
     Kind.FAILED: GptImgGenerationFailedError,
     Kind.NO_IMAGES: GptImgNoImagesError,
     Kind.EXPIRED: GptImgExpiredError,
+    Kind.REFERENCE: GptImgReferenceError,
     Kind.DOWNLOAD: GptImgDownloadError,
     Kind.STORAGE: GptImgStorageError,
     Kind.TIMEOUT: GptImgTimeoutError,

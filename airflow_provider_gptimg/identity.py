@@ -16,6 +16,7 @@ from typing import Any
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import Submission
 from airflow_provider_gptimg.memory import Memory, Remembered, was_stopped
+from airflow_provider_gptimg.result import Asked
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,15 @@ class Identity:
     digest: str
 
     @classmethod
-    def of(cls, ti: Any, series: Series, request: GenerationRequest, conn_id: str) -> Identity:
-        """Return the identity for a task instance's request."""
+    def of(cls, ti: Any, series: Series, fingerprint: str) -> Identity:
+        """Return the identity for a task instance's request, of which the fingerprint is the hash."""
         parts = [
             ti.dag_id,
             ti.run_id,
             ti.task_id,
             str(ti.map_index),
             series.name,
-            fingerprint(request, conn_id),
+            fingerprint,
         ]
         # Joined with NUL, which no id can contain, so that no two lists of parts look the same.
         return cls(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40])
@@ -107,7 +108,11 @@ class Attempt:
     :param context: the task's context.
     :param log: the task's logger.
     :param retries: the task's ``retries``.
+    :param request: what is asked for.
+    :param fingerprint: its hash, see :func:`fingerprint`.
     :param reattach: False gives every attempt an identity of its own.
+    :raises ApiError: REFERENCE if a file of the request cannot be read, and no earlier attempt is
+        remembered that needed it.
     """
 
     def __init__(
@@ -117,7 +122,7 @@ class Attempt:
         *,
         retries: int,
         request: GenerationRequest,
-        conn_id: str,
+        fingerprint: str,
         reattach: bool,
     ) -> None:
         ti = context["ti"]
@@ -133,16 +138,37 @@ class Attempt:
             remembered=remembered,
             can_remember=self.memory.exists,
         )
-        self.identity = Identity.of(ti, self.series, request, conn_id) if reattach else Identity.unique()
+        self.identity = Identity.of(ti, self.series, fingerprint) if reattach else Identity.unique()
+        problem = next((file.problem for file in request.files if file.problem), None)
+        if problem:
+            # A file that is gone, or lies on another worker, has no hash; what was paid for needs none.
+            if not reattach or remembered is None or remembered.series != self.series.name:
+                raise problem
+            log.warning("%s Going on with what an earlier attempt submitted.", problem)
+            self.identity = Identity(remembered.digest)
         self.is_fresh = self.series.is_fresh or not reattach
         same = remembered is not None and remembered.digest == self.identity.digest
         self.known = remembered.known() if remembered and same else None
+        self._asked_before = remembered.asked if remembered and same else None
 
-    def remember(self, submission: Submission) -> None:
-        """Store what this attempt submitted or attached to."""
+    def remember(self, submission: Submission, asked: Asked) -> Asked:
+        """Store what this attempt submitted or attached to, and return what was asked for it.
+
+        :param asked: what this attempt asks for; an earlier one may have asked for something else, where
+            the fingerprint leaves that open.
+        """
+        before = self._asked_before
+        if before and self.known and submission.generation.id == self.known.generation_id:
+            asked = Asked(**{**before, "submissions": submission.submissions})
         self.memory.remember(
-            self.series.base, self.series.name, self._clear_number, self.identity.digest, submission
+            submission,
+            base=self.series.base,
+            series=self.series.name,
+            clear_number=self._clear_number,
+            digest=self.identity.digest,
+            asked=asked,
         )
+        return asked
 
 
 def clear_number(context: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_gptimg.api.submission import Known, Submission
+from airflow_provider_gptimg.result import Asked
 
 KEY = "gptimg"
 """The store's key; its value is a :class:`Remembered` as a JSON object."""
@@ -29,6 +30,7 @@ class Remembered:
     :param clear_number: how many Clears the DAG run had seen.
     :param running: whether the attempt was still at work, as far as it could say.
     :param digest: the identity that submitted.
+    :param asked: what its result repeats of the request; None in what earlier versions stored.
     """
 
     base: int
@@ -40,6 +42,7 @@ class Remembered:
     ordinal: int
     submissions: int
     submitted_at: float
+    asked: Asked | None = None
 
     def known(self) -> Known:
         """Return the submission's part of it."""
@@ -98,7 +101,14 @@ class Memory:
             return None
 
     def remember(
-        self, base: int, series: str, clear_number: int, digest: str, submission: Submission
+        self,
+        submission: Submission,
+        *,
+        base: int,
+        series: str,
+        clear_number: int,
+        digest: str,
+        asked: Asked,
     ) -> None:
         """Store a submission."""
         self._write(
@@ -108,6 +118,7 @@ class Memory:
                 clear_number=clear_number,
                 running=True,
                 digest=digest,
+                asked=asked,
                 generation_id=submission.generation.id,
                 ordinal=submission.ordinal,
                 submissions=submission.submissions,

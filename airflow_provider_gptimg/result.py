@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import pendulum
 
+from airflow_provider_gptimg.api.errors import invalid
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 
@@ -78,8 +79,10 @@ def asked(request: GenerationRequest, submissions: int) -> Asked:
     )
 
 
-def asked_in(result: Mapping[str, Any]) -> Asked:
-    """Return the same part of a result that another task handed on."""
+def asked_in(result: str | Mapping[str, Any]) -> Asked:
+    """Return the same part of a result that another task handed on; nothing if only an id is given."""
+    if isinstance(result, str):
+        return NOTHING_ASKED
     return Asked(
         model=result.get("model"),
         prompt=result.get("prompt"),
@@ -87,6 +90,20 @@ def asked_in(result: Mapping[str, Any]) -> Asked:
         resolution=result.get("resolution"),
         submissions=result.get("submissions"),
     )
+
+
+def generation_id_in(given: object) -> str:
+    """Return the id of a generation, given as it is or in a result dict.
+
+    :raises ApiError: kind INVALID where there is none.
+    """
+    generation_id = given.get("generation_id") if isinstance(given, Mapping) else given
+    # A template renders a missing XCom as the text "None".
+    if not isinstance(generation_id, str) or generation_id.strip() in ("", "None"):
+        raise invalid(
+            "generation_id", given, "the id of a generation is needed, or the result dict that names it"
+        )
+    return generation_id.strip()
 
 
 def result_of(generation: Generation, asked: Asked, store: Store | None = None) -> Result:

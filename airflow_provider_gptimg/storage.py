@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import re
+import importlib.util
 import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import imagesize
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.client import fetch
 from airflow_provider_gptimg.api.download import Download, download
-from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.result import StoredImage
 
 ATTEMPTS = 3
 """How often one image is fetched before the task's own retries have to help."""
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,16 @@ class Storage:
     """Where a task's images go.
 
     :param folder: a path or URI that ``ObjectStoragePath`` opens.
-    :param stem: how its files' names begin; the same for every repeat, another one for another task
-        instance, series or request.
+    :param names: what its files are called; the same for every repeat.
     :param size: width and height in pixels that were promised, None where nothing is.
+    :param decode: decode every picture completely, which needs Pillow (extra ``verify``).
     """
 
     folder: str
-    stem: str
+    names: FileNames
     settings: Settings
     size: Pixels | None
+    decode: bool = False
 
     def store(self, index: int, url: str) -> StoredImage:
         """Fetch one image and store it.
@@ -50,13 +49,17 @@ class Storage:
             local = Path(scratch) / "image"
             fetched = self._fetch(url, local)
             width, height = self._measured(local)
-            target = ObjectStoragePath(self.folder) / f"{self.stem}-{index}.{fetched.format}"
+            if self.decode:
+                _decode(local)
+            name = self.names.name(index, fetched.format)
             try:
+                target = ObjectStoragePath(self.folder) / name
                 _move(local, target)
             except Exception as error:
                 raise ApiError(
                     Kind.STORAGE,
-                    f"The image could not be stored at {target}: {type(error).__name__}: {error}.",
+                    f"The image could not be stored at {self.folder.rstrip('/')}/{name}: "
+                    f"{type(error).__name__}: {error}.",
                 ) from error
         return StoredImage(
             index=index,
@@ -98,13 +101,41 @@ class Storage:
         return int(width), int(height)
 
 
-def stem_of(ti: Any, digest: str) -> str:
-    """Return how the names of a task instance's files begin.
+def check_folder(folder: object) -> str:
+    """Return an output path that may be stored to, as far as that shows without a call.
 
-    :param digest: the identity, which tells series and requests apart.
+    :raises ApiError: kind INVALID.
     """
-    mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
-    return f"{_UNSAFE.sub('_', ti.task_id)}{mapped}-{digest[:12]}"
+    if not isinstance(folder, str) or not folder.strip() or folder.strip() == "None":
+        raise invalid("output_path", folder, "a folder is needed, such as s3://bucket/images or /data/images")
+    try:
+        ObjectStoragePath(folder)
+    except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
+        raise invalid(
+            "output_path", folder, f"it cannot be opened ({type(error).__name__}: {error})"
+        ) from None
+    return folder
+
+
+def check_decoder() -> None:
+    """Make sure that pictures can be decoded.
+
+    :raises ApiError: kind INVALID where Pillow is not installed.
+    """
+    if importlib.util.find_spec("PIL") is None:
+        raise invalid("verify_images", True, "it needs Pillow: pip install 'airflow-provider-gptimg[verify]'")
+
+
+def _decode(local: Path) -> None:
+    from PIL import Image
+
+    try:
+        with Image.open(local) as image:
+            image.load()
+    except Exception as error:
+        raise ApiError(
+            Kind.DOWNLOAD, f"The image cannot be decoded ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _move(local: Path, target: ObjectStoragePath) -> None:

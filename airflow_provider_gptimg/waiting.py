@@ -38,6 +38,12 @@ class GenerationWait(BaseOperator):
     generation: Generation | None = None
     """The generation this process last heard of, for :meth:`on_kill`."""
 
+    result: Result | None = None
+    """What was handed on, for the lineage."""
+
+    identity_digest: str | None = None
+    """The identity under which this task submitted; it goes through the deferral."""
+
     @cached_property
     def hook(self) -> GptImgHook:
         """The hook of the task's connection."""
@@ -52,24 +58,27 @@ class GenerationWait(BaseOperator):
         """Return what a result repeats of its request, as far as this task knows it."""
         raise NotImplementedError
 
-    def finish(
-        self, context: Context, generation: Generation, asked: Asked, store: Store | None = None
-    ) -> Result:
-        """Return the result of a generation that is over, after pushing its ``urls``.
+    def store(self, context: Context, asked: Asked) -> Store | None:
+        """Return what stores an image, None where the service's URLs are handed on."""
+        return None
 
-        :param store: stores an image, where that is wanted.
+    def finish(self, context: Context, generation: Generation, asked: Asked) -> Result:
+        """Return the result of a generation that is over, after storing its images and pushing ``urls``.
 
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgNoImagesError: if it names no image.
         :raises GptImgExpiredError: if its images are gone.
+        :raises GptImgDownloadError: if an image cannot be fetched, or is not what was asked for.
+        :raises GptImgStorageError: if it cannot be stored.
         """
         with translated():
             try:
                 if generation.completed().is_expired(time.time()):
                     raise generation.expired()
-                result = result_of(generation, asked, store)
+                result = result_of(generation, asked, self.store(context, asked))
             except ApiError as error:
                 raise error.about(generation.id) from error.__cause__
+        self.result = result
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
@@ -110,6 +119,7 @@ class GenerationWait(BaseOperator):
                 "asked": asked,
                 "deadline": deadline,
                 "try_number": context["ti"].try_number,
+                "identity_digest": self.identity_digest,
             },
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFER_MARGIN),
         )
@@ -134,6 +144,7 @@ class GenerationWait(BaseOperator):
         asked: Asked | None = None,
         deadline: float | None = None,
         try_number: int | None = None,
+        identity_digest: str | None = None,
     ) -> Any:
         """Go on after the trigger's event: ask the service itself, and finish or fail.
 
@@ -141,6 +152,7 @@ class GenerationWait(BaseOperator):
         would have ended the task; Airflow 3.0 may resume a retry with the event of the try before.
         """
         ti = context["ti"]
+        self.identity_digest = identity_digest or self.identity_digest
         if try_number is not None and try_number != ti.try_number:
             return self.execute(context)
         told: Mapping[str, Any] = event if isinstance(event, Mapping) else {}

@@ -13,18 +13,13 @@ from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import shorten
+from airflow_provider_gptimg.api.pictures import format_of, is_whole
 from airflow_provider_gptimg.api.settings import Settings
 
 MAX_IMAGE_BYTES = 200 * 1024 * 1024
 """No picture of this service comes near; more than this is not one."""
 
 MAX_REDIRECTS = 3
-
-SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
-"""How files begin, by format (contract: Upload names the four)."""
-
-ENDINGS = {"png": b"IEND\xaeB`\x82", "jpeg": b"\xff\xd9", "gif": b";"}
-"""How complete files end, where the format has a mark for it."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,10 @@ def _write(answer: Fetched, file: BinaryIO) -> Download:
     promised = answer.headers.get("content-length", "")
     if promised.isdigit() and int(promised) != length:
         raise ApiError(Kind.DOWNLOAD, f"The image broke off after {length} of {promised} bytes.")
-    image_format = next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), None)
+    image_format = format_of(start)
     if image_format is None:
         raise ApiError(Kind.DOWNLOAD, f"This is no image; it begins {shorten(repr(start))}.")
-    if not end.endswith(ENDINGS.get(image_format, b"")):
+    if not is_whole(image_format, end):
         raise ApiError(Kind.DOWNLOAD, f"The {image_format} image is cut short after {length} bytes.")
     return Download(length, digest.hexdigest(), image_format)
 

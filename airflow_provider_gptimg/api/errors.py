@@ -28,6 +28,7 @@ class Kind(str, Enum):
     FAILED = "failed"  # the generation failed at the service
     NO_IMAGES = "no_images"  # completed, without any URL
     EXPIRED = "expired"  # completed, but its images are gone
+    REFERENCE = "reference"  # a reference image could not be read; nothing was paid
     DOWNLOAD = "download"  # an image could not be fetched, or is not the image it should be
     STORAGE = "storage"  # an image could not be stored
     TIMEOUT = "timeout"  # we stopped looking
@@ -62,6 +63,7 @@ class ApiError(Exception):
     :param not_accepted: True where the service surely did not take the request, so that sending it
         again cannot pay twice (contract: Errors; connect errors, 429, 503 ``rate_limit_unavailable``).
     :param generation_id: the generation this is about, once there is one.
+    :param field: the request's field that is not allowed.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ApiError(Exception):
         retry_after: float | None = None,
         not_accepted: bool = False,
         generation_id: str | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -83,6 +86,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.not_accepted = not_accepted
         self.generation_id = generation_id
+        self.field = field
 
     def __str__(self) -> str:
         if self.generation_id is None or self.kind is Kind.INVALID:
@@ -115,4 +119,4 @@ def invalid(field: str, value: object, allowed: str) -> ApiError:
         shown = f"<{type(value).__name__}>"
     if len(shown) > 120:
         shown = f"{shown[:100]}… ({len(shown)} characters)"
-    return ApiError(Kind.INVALID, f"{field}={shown} is not allowed: {allowed}.")
+    return ApiError(Kind.INVALID, f"{field}={shown} is not allowed: {allowed}.", field=field)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,11 +27,32 @@ OWN_FIELDS = ("model", "prompt", "size", "resolution", "n", "reference_images", 
 """Fields with an argument of their own, which ``extra_body`` may therefore not repeat."""
 
 
+@dataclass(frozen=True)
+class ReferenceFile:
+    """A reference image that has no URL yet: it is uploaded before the request is submitted.
+
+    :param where: its path or URI.
+    :param sha256: of its content, in hexadecimal.
+    :param size: bytes.
+    :param mime_type: by its content.
+    :param read: returns its content, or raises an ApiError of kind REFERENCE.
+    :param problem: why it cannot be read now, and so has no hash; only a generation that was paid for
+        before can do without it.
+    """
+
+    where: str
+    sha256: str
+    size: int
+    mime_type: str
+    read: Callable[[], bytes]
+    problem: ApiError | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One request for images (contract: Submit). Build it with :meth:`checked`.
 
-    :param reference_images: http(s) URLs.
+    :param reference_images: http(s) URLs, and files that are to become some.
     :param extra_body: fields of the service that have no argument here.
     """
 
@@ -40,7 +61,7 @@ class GenerationRequest:
     size: str = "1:1"
     resolution: str = "1K"
     n: int = 1
-    reference_images: tuple[str, ...] = ()
+    reference_images: tuple[str | ReferenceFile, ...] = ()
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -92,8 +113,21 @@ class GenerationRequest:
         )
         return request
 
+    @property
+    def files(self) -> list[ReferenceFile]:
+        """The reference images that have no URL yet."""
+        return [image for image in self.reference_images if isinstance(image, ReferenceFile)]
+
+    def with_urls(self, urls: Mapping[str, str]) -> GenerationRequest:
+        """Return the request with each file replaced by its URL, found by its SHA-256."""
+        images = (
+            urls[image.sha256] if isinstance(image, ReferenceFile) else image
+            for image in self.reference_images
+        )
+        return replace(self, reference_images=tuple(images))
+
     def body(self, client_business_id: str | None = None) -> dict[str, Any]:
-        """Return the JSON object to send (contract: Submit)."""
+        """Return the JSON object to send (contract: Submit); a file stands there as its hash."""
         body: dict[str, Any] = {
             **self.extra_body,
             "model": self.model,
@@ -105,7 +139,10 @@ class GenerationRequest:
         if model_named(self.model).takes_resolution:
             body["resolution"] = self.resolution
         if self.reference_images:
-            body["reference_images"] = list(self.reference_images)
+            body["reference_images"] = [
+                f"sha256:{image.sha256}" if isinstance(image, ReferenceFile) else image
+                for image in self.reference_images
+            ]
         if client_business_id is not None:
             body["client_business_id"] = client_business_id
         return body
@@ -118,6 +155,7 @@ def _prompt(value: object) -> str:
             Kind.INVALID,
             f"prompt={prompt[:60]!r}… has {len(prompt)} characters: "
             f"at most {MAX_PROMPT_CHARACTERS} are allowed.",
+            field="prompt",
         )
     return prompt
 
@@ -153,13 +191,13 @@ def _count(value: object) -> int:
     return value
 
 
-def _references(name: str, value: object) -> tuple[str, ...]:
+def _references(name: str, value: object) -> tuple[str | ReferenceFile, ...]:
     if value is None:
         return ()
     urls = (value,) if isinstance(value, str) else value
     if not isinstance(urls, Sequence) or isinstance(urls, bytes):
         raise invalid(name, value, "one URL or a list of them")
-    return tuple(_reference(name, url) for url in urls)
+    return tuple(url if isinstance(url, ReferenceFile) else _reference(name, url) for url in urls)
 
 
 def _reference(name: str, value: object) -> str:
@@ -175,7 +213,7 @@ def _reference(name: str, value: object) -> str:
             name,
             value,
             "only http:// and https:// URLs; the service takes no base64 and no data URIs: upload the file "
-            "first (hook.upload) and give its URL",
+            "first (hook.upload, or GptImgUploadOperator) and give its URL",
         )
     return _text(name, value)
 

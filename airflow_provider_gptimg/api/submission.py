@@ -12,6 +12,7 @@ from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
 from airflow_provider_gptimg.api.flows import Clock, Flow, Sleep, call, query
 from airflow_provider_gptimg.api.generation import FAILED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.api.uploads import upload_references
 
 LOOK_UP_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look-up of a business id. How soon after its acceptance the service finds a
@@ -125,7 +126,8 @@ class Reconciler:
 
     def _post(self, ordinal: int) -> Flow[Submission]:
         business_id = self.business_id(ordinal)
-        request = wire.submission(self.request, business_id)
+        complete = yield from upload_references(self.request, clock=self.clock, give_up_at=self.give_up_at)
+        request = wire.submission(complete, business_id)
         for resubmits in range(MAX_RESUBMITS + 1):
             try:
                 reply = yield from call(request, clock=self.clock, give_up_at=self.give_up_at)

@@ -14,13 +14,11 @@ from urllib.parse import quote
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.generation import MAX_ID_CHARACTERS, Generation, shorten
+from airflow_provider_gptimg.api.pictures import MAX_UPLOAD_BYTES
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 Category = Literal["submit", "query", "other"]
 """Which of the account's two rate limits a request counts against (contract: Rate limits)."""
-
-MAX_UPLOAD_BYTES = 10 * 1024 * 1024
-"""Contract: Upload. Read as mebibytes; the service has the last word (413)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,9 @@ class Balance:
 
 
 def submission(request: GenerationRequest, client_business_id: str | None) -> Request:
-    """Return the request that submits a generation (contract: Submit)."""
+    """Return the request that submits a generation (contract: Submit); its files must have URLs by now."""
+    if request.files:
+        raise TypeError("reference files are uploaded before a generation is submitted")
     body = json.dumps(request.body(client_business_id), ensure_ascii=False, allow_nan=False)
     return Request("POST", "/v1/images/generations", body=body.encode(), category="submit")
 

@@ -19,6 +19,7 @@ from airflow_provider_gptimg.api.flows import Flow, Pace, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import Balance, File, Upload
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.shared import buckets_for, shared_client
@@ -172,7 +173,8 @@ class GptImgHook(BaseHook):
         :raises GptImgBadRequestError: if the service refuses its type.
         """
         with translated():
-            return self._call(wire.upload(File(name, content, mime_type)), wire.read_upload)
+            file = File(name, content, mime_type)
+            return self.run(upload(file, clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def balance(self) -> Balance:
         """Return the account's balance; free of charge."""

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_gptimg import identity
 from airflow_provider_gptimg.api.flows import Pace
-from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Attempt
 from airflow_provider_gptimg.memory import Memory
-from airflow_provider_gptimg.result import Asked, Result, Store, asked, result_of
-from airflow_provider_gptimg.storage import Storage, stem_of
+from airflow_provider_gptimg.parameters import one_of, seconds
+from airflow_provider_gptimg.references import references
+from airflow_provider_gptimg.result import Asked, asked, result_of
+from airflow_provider_gptimg.storing import StoringWait
 from airflow_provider_gptimg.triggers.handover import ASKED_KEY
-from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-T = TypeVar("T")
 
-
-class GptImgGenerateOperator(GenerationWait):
+class GptImgGenerateOperator(StoringWait):
     """Generate images: submit once, wait without holding a worker, hand the images downstream.
 
     Safe to retry: an attempt that follows another one of the same try series continues with the
@@ -37,15 +33,23 @@ class GptImgGenerateOperator(GenerationWait):
     XCom: ``generation_id`` at once after the submission, ``return_value`` (a dict, see
     :class:`~airflow_provider_gptimg.result.Result`) and ``urls`` when it is completed.
 
-    :param prompt: what to draw, at most 32,000 characters. (templated)
+    :param prompt: what to draw, at most 32,000 characters; or the name of a template file that ends with
+        ``.prompt`` or ``.j2``. (templated)
     :param size: aspect ratio such as ``16:9``; which ones there are depends on the resolution. (templated)
     :param resolution: ``1K``, ``2K`` or ``4K``. (templated)
     :param n: how many images. (templated)
     :param model: the connection's ``default_model`` by default, else ``gpt-image-2``. (templated)
-    :param reference_images: http(s) URL or URLs of images to start from. (templated)
+    :param reference_images: images to start from: http(s) URLs, local paths, object-storage URIs such as
+        ``s3://bucket/key``, or the result of a task that made or uploaded some; one or a list. Files are
+        PNG, JPEG, WebP or GIF of at most 10 MB, and are uploaded before the submission. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
     :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens: store the images
         there, and hand on where they are. (templated)
+    :param file_name: what they are called below it, such as ``{{ ds }}/cover-{index}.{format}``; in
+        braces also ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
+        names. By default task, map index, identity and index. (templated)
+    :param verify_images: decode every picture completely before it is stored, which takes Pillow
+        (extra ``verify``); its header, end, length and size in pixels are checked in any case.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
     :param deferrable: wait in the triggerer instead of on the worker.
@@ -71,8 +75,11 @@ class GptImgGenerateOperator(GenerationWait):
         "reference_images",
         "extra_body",
         "output_path",
+        "file_name",
         "conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "reference_images": "json"}
+    template_ext: Sequence[str] = (".prompt", ".j2")
     ui_color = "#e8def8"
 
     def __init__(
@@ -83,9 +90,11 @@ class GptImgGenerateOperator(GenerationWait):
         resolution: str = "1K",
         n: int = 1,
         model: str | None = None,
-        reference_images: str | list[str] | None = None,
+        reference_images: Any = None,
         extra_body: dict[str, Any] | None = None,
         output_path: str | None = None,
+        file_name: str | None = None,
+        verify_images: bool = False,
         conn_id: str = GptImgHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = True,
@@ -105,14 +114,16 @@ class GptImgGenerateOperator(GenerationWait):
         self.reference_images = reference_images
         self.extra_body = extra_body
         self.output_path = output_path
+        self.file_name = file_name
+        self.verify_images = verify_images
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.end_from_trigger = end_from_trigger
-        self.poll_interval = _seconds("poll_interval", poll_interval)
-        self.timeout = _seconds("timeout", timeout)
-        self.reattach = _one_of("reattach", reattach, (True, False, "or_fail"))
-        self.on_ambiguous_submit = _one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
+        self.reattach = one_of("reattach", reattach, (True, False, "or_fail"))
+        self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
 
     @property
     def pace(self) -> Pace:
@@ -128,12 +139,15 @@ class GptImgGenerateOperator(GenerationWait):
 
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
+        self.check_storage(context)
         request = self._request()
         attempt = self._attempt(context, request)
         self._memory = attempt.memory
+        self.identity_digest = attempt.identity.digest
         submission = self._submit(attempt, request)
         try:
-            return self._carry_on(context, request, submission)
+            facts = attempt.remember(submission, asked(request, submission.submissions))
+            return self._carry_on(context, facts, submission)
         except Exception:
             attempt.memory.amend(running=False)
             raise
@@ -154,9 +168,8 @@ class GptImgGenerateOperator(GenerationWait):
         if self._memory is not None:
             self._memory.stop()
 
-    def _carry_on(self, context: Context, request: GenerationRequest, submission: Submission) -> Any:
+    def _carry_on(self, context: Context, facts: Asked, submission: Submission) -> Any:
         generation = self.generation = submission.generation
-        facts = asked(request, submission.submissions)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="generation_id", value=generation.id)
         if not self.wait_for_completion:
@@ -168,44 +181,39 @@ class GptImgGenerateOperator(GenerationWait):
             generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
         return self.finish(context, generation, facts)
 
-    def finish(
-        self, context: Context, generation: Generation, asked: Asked, store: Store | None = None
-    ) -> Result:
-        """Return the result of a generation that is over; with ``output_path``, after storing its images.
-
-        :raises GptImgDownloadError: if an image cannot be fetched, or is not what was asked for.
-        :raises GptImgStorageError: if it cannot be stored.
-        """
-        if not self.output_path:
-            return super().finish(context, generation, asked, store)
-        request = self._request()
-        storage = Storage(
-            folder=self.output_path,
-            stem=stem_of(context["ti"], self._attempt(context, request).identity.digest),
-            settings=self.hook.settings,
-            size=pixels(request.model, request.size, request.resolution),
-        )
-        return super().finish(context, generation, asked, store=storage.store)
+    def digest(self, context: Context) -> str:
+        """Return the identity, which tells task instances, series of attempts and requests apart."""
+        if self.identity_digest is None:  # resumed by dag.test(), which drops what went into the deferral
+            self.identity_digest = self._attempt(context, self._request()).identity.digest
+        return self.identity_digest
 
     def _attempt(self, context: Context, request: GenerationRequest) -> Attempt:
-        return Attempt(
-            context,
-            self.log,
-            retries=self.retries or 0,
-            request=request,
-            conn_id=self.conn_id,
-            reattach=bool(self.reattach),
-        )
+        with translated():
+            return Attempt(
+                context,
+                self.log,
+                retries=self.retries or 0,
+                request=request,
+                fingerprint=self._fingerprint(request),
+                reattach=bool(self.reattach),
+            )
+
+    def _fingerprint(self, request: GenerationRequest) -> str:
+        """Return a hash of what makes the request another one, for the identity."""
+        return identity.fingerprint(request, self.conn_id)
+
+    def _model(self) -> Any:
+        return self.hook.settings.default_model if self.model is None else self.model
 
     def _request(self) -> GenerationRequest:
         with translated():
             return GenerationRequest.checked(
                 self.prompt,
-                model=self.hook.settings.default_model if self.model is None else self.model,
+                model=self._model(),
                 size=self.size,
                 resolution=self.resolution,
                 n=self.n,
-                reference_images=self.reference_images,
+                reference_images=references(self.reference_images),
                 extra_body=self.extra_body,
             )
 
@@ -222,7 +230,6 @@ class GptImgGenerateOperator(GenerationWait):
             report=lambda sentence: self.log.warning("%s", sentence),
         )
         submission = self.hook.run(reconciler.submit())
-        attempt.remember(submission)
         if submission.origin is Origin.SUBMITTED:
             self.log.info(
                 "Submitted generation %s: %d image(s), %s at %s, %s. (%s)",
@@ -250,20 +257,3 @@ class GptImgGenerateOperator(GenerationWait):
             )
             return False
         return True
-
-
-def _one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not allowed: {', '.join(map(repr, allowed))}.")
-    return value
-
-
-def _seconds(name: str, value: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        raise ValueError(f"{name}={value!r} is not allowed: a number of seconds above 0.")
-    return float(value)

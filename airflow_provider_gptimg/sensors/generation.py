@@ -10,7 +10,6 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_gptimg._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_gptimg.api import flows
-from airflow_provider_gptimg.api.errors import invalid
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import (
     GptImgError,
@@ -19,7 +18,7 @@ from airflow_provider_gptimg.exceptions import (
     translated,
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, Result, asked_in
+from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
 from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
 
     def asked(self) -> Asked:
         """Return what is known of the request: nothing, unless a whole result was given."""
-        return asked_in(self.generation_id) if isinstance(self.generation_id, Mapping) else NOTHING_ASKED
+        return asked_in(self.generation_id)
 
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen.
@@ -112,12 +111,5 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         return True, self.finish(context, generation, self.asked())
 
     def _id(self) -> str:
-        given = self.generation_id
-        generation_id = given.get("generation_id") if isinstance(given, Mapping) else given
-        # A template renders a missing XCom as the text "None".
-        if not isinstance(generation_id, str) or generation_id.strip() in ("", "None"):
-            with translated():
-                raise invalid(
-                    "generation_id", given, "the id of a generation, or the result dict that names it"
-                )
-        return generation_id.strip()
+        with translated():
+            return generation_id_in(self.generation_id)

@@ -11,10 +11,12 @@ import pytest
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.submission import Origin, Submission
-from airflow_provider_gptimg.identity import Attempt, Identity, Series
+from airflow_provider_gptimg.identity import Attempt, Identity, Series, fingerprint
 from airflow_provider_gptimg.memory import Memory, Remembered
+from airflow_provider_gptimg.result import asked
 
 REQUEST = GenerationRequest.checked("A fox")
+ASKED = asked(REQUEST, submissions=1)
 REMEMBERED = Remembered(
     base=0,
     series="0",
@@ -107,7 +109,8 @@ def test_whatever_differs_makes_another_identity(other: dict[str, Any]) -> None:
     same = {"instance": ti(), "series": Series(0, "0", is_fresh=True), "request": REQUEST, "conn_id": "c"}
 
     def identity(parts: dict[str, Any]) -> Identity:
-        return Identity.of(parts["instance"], parts["series"], parts["request"], parts["conn_id"])
+        made_of = fingerprint(parts["request"], parts["conn_id"])
+        return Identity.of(parts["instance"], parts["series"], made_of)
 
     assert identity(same) == identity(dict(same))
     assert identity(same) != identity({**same, **other})
@@ -166,12 +169,14 @@ def attempt(store: Store | None, log: Log, **numbers: int) -> Attempt:
     context = {"ti": ti(**numbers), "dag_run": SimpleNamespace(clear_number=0)}
     if store is not None:
         context["task_state_store"] = store
-    return Attempt(context, log, retries=2, request=REQUEST, conn_id="c", reattach=True)
+    return Attempt(
+        context, log, retries=2, request=REQUEST, fingerprint=fingerprint(REQUEST, "c"), reattach=True
+    )
 
 
 def test_a_retry_knows_what_was_submitted() -> None:
     store, log = Store(), Log()
-    attempt(store, log).remember(submission())
+    attempt(store, log).remember(submission(), ASKED)
     retry = attempt(store, log, try_number=2)
     assert retry.known is not None
     assert retry.known.generation_id == "task_img_9"
@@ -183,7 +188,7 @@ def test_a_retry_knows_what_was_submitted() -> None:
 )
 def test_without_a_store_it_looks_up_and_says_so(store: Store | None, says: str) -> None:
     log = Log()
-    attempt(store, log).remember(submission())
+    attempt(store, log).remember(submission(), ASKED)
     retry = attempt(store, log, try_number=2)
     assert (retry.known, retry.is_fresh, retry.series.name) == (None, False, "0")
     assert says in " ".join(log.said)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_identity import REQUEST, Log, Store, submission, ti
+from test_identity import ASKED, REQUEST, Log, Store, submission, ti
 
-from airflow_provider_gptimg.identity import Attempt
+from airflow_provider_gptimg.identity import Attempt, fingerprint
 from airflow_provider_gptimg.memory import STOPPED, Memory
 
 
@@ -27,7 +27,9 @@ def attempt(store: Store, clear_number: int = 0, keys: list[str] | None = None, 
         "dag_run": SimpleNamespace(clear_number=clear_number),
         "task_state_store": store,
     }
-    return Attempt(context, Log(), retries=2, request=REQUEST, conn_id="c", reattach=True)
+    return Attempt(
+        context, Log(), retries=2, request=REQUEST, fingerprint=fingerprint(REQUEST, "c"), reattach=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def attempt(store: Store, clear_number: int = 0, keys: list[str] | None = None, 
 )
 def test_only_a_stopped_attempt_was_cleared(keys: list[str] | None, clear_number: int, series: str) -> None:
     store = Store()
-    attempt(store).remember(submission())
+    attempt(store).remember(submission(), ASKED)
     retry = attempt(store, clear_number, keys, try_number=2)
     assert retry.series.name == series
     assert (retry.known is None) == (series != "0")
@@ -50,7 +52,7 @@ def test_only_a_stopped_attempt_was_cleared(keys: list[str] | None, clear_number
 def test_an_attempt_that_is_cleared_leaves_an_xcom() -> None:
     store, instance = Store(), Instance(pushed={})
     memory = Memory({"task_state_store": store, "ti": instance}, Log())
-    memory.remember(0, "0", 0, "d", submission())
+    memory.remember(submission(), base=0, series="0", clear_number=0, digest="d", asked=ASKED)
     store.fails = True
     memory.stop()
     assert instance.pushed == {STOPPED: True}
@@ -59,7 +61,7 @@ def test_an_attempt_that_is_cleared_leaves_an_xcom() -> None:
 def test_an_attempt_that_is_stopped_otherwise_is_no_longer_at_work() -> None:
     store, instance = Store(), Instance(pushed={})
     memory = Memory({"task_state_store": store, "ti": instance}, Log())
-    memory.remember(0, "0", 0, "d", submission())
+    memory.remember(submission(), base=0, series="0", clear_number=0, digest="d", asked=ASKED)
     memory.stop()
     assert instance.pushed == {}
     assert store.kept["gptimg"]["running"] is False

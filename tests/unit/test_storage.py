@@ -14,6 +14,7 @@ from PIL import Image
 from airflow_provider_gptimg.api.download import check_address
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.storage import Storage
 
@@ -28,7 +29,12 @@ def url(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def storage(emulator: Any, folder: Path, size: tuple[int, int] = (1536, 1024)) -> Storage:
     settings = Settings(base_url=emulator.base_url, api_key="sk-test", timeout=5)
-    return Storage(folder=folder.as_uri(), stem="images-abc", settings=settings, size=size)
+    return Storage(
+        folder=folder.as_uri(),
+        names=FileNames("images-abc-{index}.{format}", True, "images", -1, "abc"),
+        settings=settings,
+        size=size,
+    )
 
 
 def test_what_is_stored_is_what_was_made(gptimg_emulator: Any, url: str, tmp_path: Path) -> None:

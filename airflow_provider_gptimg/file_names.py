@@ -1,0 +1,88 @@
+"""How stored images are called: by a pattern that every repeat fills in the same way."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_gptimg.api.errors import invalid
+
+FIELDS = ("task_id", "map_index", "identity", "index", "format")
+"""What a pattern may name in braces."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """The names of a task instance's images.
+
+    :param pattern: a name below the folder, with ``{index}`` (0, 1, …), ``{format}`` (png, …),
+        ``{identity}``, ``{task_id}`` and ``{map_index}`` in it.
+    :param identity: tells task instances, series of attempts and requests apart.
+    """
+
+    pattern: str
+    is_indexed: bool
+    task_id: str
+    map_index: int
+    identity: str
+
+    @classmethod
+    def of(cls, pattern: object, ti: Any, digest: str) -> FileNames:
+        """Return the names for a task instance's images.
+
+        :param pattern: None for ``{task_id}-{identity}-{index}.{format}``, with the map index of a
+            mapped task in between. A pattern without ``{format}`` gets that as its ending; one without
+            ``{index}`` gets it from the second image on.
+        :param digest: of the identity.
+        :raises ApiError: INVALID for a pattern that mapped tasks would share, or that leads elsewhere.
+        """
+        is_mapped = ti.map_index >= 0
+        if pattern is None:
+            pattern = (
+                "{task_id}-{map_index}-{identity}-{index}" if is_mapped else "{task_id}-{identity}-{index}"
+            )
+        named = _fields(pattern)
+        if is_mapped and not {"map_index", "identity"} & named:
+            raise invalid("file_name", pattern, "in a mapped task it must contain {map_index} or {identity}")
+        whole = str(pattern) if "format" in named else f"{pattern}.{{format}}"
+        names = cls(whole, "index" in named, _UNSAFE.sub("_", ti.task_id), ti.map_index, digest[:12])
+        name = names.name(0, "png")
+        if _NOT_IN_A_NAME.search(name) or any(part in ("", ".", "..") for part in name.split("/")):
+            raise invalid("file_name", pattern, f"a name below output_path is needed, this gives {name!r}")
+        return names
+
+    def name(self, index: int, image_format: str) -> str:
+        """Return the name of the image at an index of the result."""
+        name = self.pattern.format(
+            task_id=self.task_id,
+            map_index=self.map_index,
+            identity=self.identity,
+            index=index,
+            format=image_format,
+        )
+        if index == 0 or self.is_indexed:
+            return name
+        stem, dot, ending = name.rpartition(".")
+        return f"{stem}-{index}{dot}{ending}"
+
+
+def _fields(pattern: object) -> set[str]:
+    """Return the fields that a pattern names."""
+    if not isinstance(pattern, str) or not pattern.strip():
+        raise invalid("file_name", pattern, "a text is needed, such as 'cover-{index}.{format}'")
+    try:
+        parts = list(string.Formatter().parse(pattern))
+        pattern.format(**dict.fromkeys(FIELDS, 0))
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise invalid(
+            "file_name", pattern, f"in braces only {', '.join(FIELDS)} ({type(error).__name__}: {error})"
+        ) from None
+    named = {field for _, field, _, _ in parts if field is not None}
+    if not named <= set(FIELDS):  # such as {index.real}
+        raise invalid("file_name", pattern, f"in braces only {', '.join(FIELDS)}")
+    return named

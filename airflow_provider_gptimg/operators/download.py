@@ -1,0 +1,96 @@
+"""The operator that stores the images of a generation made anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.parameters import seconds
+from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
+from airflow_provider_gptimg.storing import StoringWait
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class GptImgDownloadOperator(StoringWait):
+    """Store the images of a generation, after waiting for it where it still runs. It never pays.
+
+    Hands on what :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` with an
+    ``output_path`` does: ``return_value`` (see :class:`~airflow_provider_gptimg.result.Result`) and
+    ``urls``, the stored URIs.
+
+    :param generation_id: its id, or the dict that the generating task or the sensor returned: then the
+        size in pixels is checked, and the result repeats the prompt. (templated)
+    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is made of the generation's id.
+        (templated)
+    :param verify_images: decode every picture completely before it is stored; see there.
+    :param conn_id: a connection of type ``gptimg``. (templated)
+    :param deferrable: wait in the triggerer instead of on the worker.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds that a generation which still runs may take, from the first look.
+    """
+
+    template_fields: Sequence[str] = ("generation_id", "output_path", "file_name", "conn_id")
+    ui_color = "#e8def8"
+
+    def __init__(
+        self,
+        *,
+        generation_id: str | Mapping[str, Any],
+        output_path: str,
+        file_name: str | None = None,
+        verify_images: bool = False,
+        conn_id: str = GptImgHook.default_conn_name,
+        deferrable: bool = True,
+        poll_interval: float = 5.0,
+        timeout: float = WAIT_LIMIT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.generation_id = generation_id
+        self.output_path: str = output_path
+        self.file_name = file_name
+        self.verify_images = verify_images
+        self.conn_id = conn_id
+        self.deferrable = deferrable
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
+
+    @property
+    def pace(self) -> Pace:
+        """How long to wait between two looks."""
+        return Pace(self.poll_interval)
+
+    def asked(self) -> Asked:
+        """Return what is known of the request: nothing, unless a whole result was given."""
+        return asked_in(self.generation_id)
+
+    def digest(self, context: Context) -> str:
+        """Return a hash of the generation's id: its images are the same whoever stores them."""
+        return hashlib.sha256(generation_id_in(self.generation_id).encode()).hexdigest()
+
+    def execute(self, context: Context) -> Any:
+        """Look, wait if need be, and store.
+
+        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
+        """
+        self.check_storage(context)
+        with translated():
+            generation_id = generation_id_in(self.generation_id)
+        deadline = time.time() + self.timeout
+        generation = self.generation = self.hook.run(
+            flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time)
+        )
+        if not generation.is_final:
+            if self.deferrable:
+                self.defer_wait(context, generation_id, asked=self.asked(), deadline=deadline)
+            generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
+        return self.finish(context, generation, self.asked())

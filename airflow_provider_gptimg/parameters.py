@@ -1,0 +1,33 @@
+"""Checks of operator parameters that no template can change, made when a DAG is parsed."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:
+    """Return a value if it is an allowed one.
+
+    :raises ValueError: naming the parameter, the value and what is allowed.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not allowed: {', '.join(map(repr, allowed))}.")
+    return value
+
+
+def seconds(name: str, value: float) -> float:
+    """Return a number of seconds above 0.
+
+    :raises ValueError: naming the parameter and the value.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise ValueError(f"{name}={value!r} is not allowed: a number of seconds above 0.")
+    return float(value)
