@@ -48,6 +48,7 @@ class GptImgError(AirflowException):
     :param generation_id: the generation it is about, None before there is one.
     :param status: HTTP status of the service's answer, None where there was none.
     :param code: the service's own error code.
+    :param field: the parameter that is not allowed, of a :class:`GptImgValidationError`.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class GptImgError(AirflowException):
         generation_id: str | None = None,
         status: int | None = None,
         code: str | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.generation_id = generation_id
         self.status = status
         self.code = code
+        self.field = field
 
 
 class GptImgFinalError(GptImgError, AirflowFailException):
@@ -188,7 +191,11 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
 def from_api(error: ApiError) -> GptImgError:
     """Return the provider's exception for an error of the service or of the way to it."""
     return _CLASSES[error.kind](
-        str(error), generation_id=error.generation_id, status=error.status, code=error.code
+        str(error),
+        generation_id=error.generation_id,
+        status=error.status,
+        code=error.code,
+        field=error.field,
     )
 
 

@@ -42,7 +42,7 @@ def references(given: object, field: str = FIELD) -> list[str | ReferenceFile] |
 
 
 def _texts(given: object, field: str) -> Iterator[str]:
-    if isinstance(given, (str, os.PathLike)):
+    if isinstance(given, (str, os.PathLike, ObjectStoragePath)):
         yield _text(given, field)
     elif isinstance(given, Mapping):
         yield from _texts_of_result(given, field)
@@ -53,7 +53,7 @@ def _texts(given: object, field: str) -> Iterator[str]:
         raise invalid(field, given, _ALLOWED)
 
 
-def _text(given: str | os.PathLike[str], field: str) -> str:
+def _text(given: str | os.PathLike[str] | ObjectStoragePath, field: str) -> str:
     # ObjectStoragePath's own text names its connection, which its path does not.
     text = (given if isinstance(given, str) else str(given)).strip()
     if not text or text == "None":

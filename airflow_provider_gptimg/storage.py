@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,11 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.result import StoredImage
 
-ATTEMPTS = 3
-"""How often one image is fetched before the task's own retries have to help."""
+PAUSES = (0.5, 2.0)
+"""Seconds before an image is fetched again; after that the task's own retries have to help."""
+
+OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "wasbs", "oss"))
+"""Schemes of stores that need no folders made; asked to, they would make a bucket of a mistyped name."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Storage:
     def store(self, index: int, url: str) -> StoredImage:
         """Fetch one image and store it.
 
-        :raises ApiError: EXPIRED, DOWNLOAD, UNREACHABLE; STORAGE. Nothing is left under the final name.
+        :raises ApiError: EXPIRED, DOWNLOAD, STORAGE. Nothing is left under the final name.
         """
         with tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
             local = Path(scratch) / "image"
@@ -73,7 +77,7 @@ class Storage:
         )
 
     def _fetch(self, url: str, local: Path) -> Download:
-        for attempt in range(1, ATTEMPTS + 1):
+        for pause in (*PAUSES, None):
             try:
                 with local.open("wb") as file:
                     return download(partial(fetch, self.settings), url, self.settings, file)
@@ -82,8 +86,11 @@ class Storage:
                     Kind.STORAGE, f"No room for a temporary copy of the image: {error}."
                 ) from error
             except ApiError as error:
-                if attempt == ATTEMPTS or error.kind is Kind.EXPIRED:
+                if error.kind is Kind.EXPIRED:
                     raise
+                if pause is None:
+                    raise ApiError(Kind.DOWNLOAD, error.message) from error
+            time.sleep(pause)
         raise AssertionError
 
     def _measured(self, local: Path) -> Pixels:
@@ -140,7 +147,8 @@ def _decode(local: Path) -> None:
 
 def _move(local: Path, target: ObjectStoragePath) -> None:
     """Put a file under its final name at once, whole: a reader never sees half of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.protocol not in OBJECT_STORES:
+        target.parent.mkdir(parents=True, exist_ok=True)
     # Always the same name, so that a repeat overwrites what a killed attempt left.
     part = target.parent / f".{target.name}.part"
     try:

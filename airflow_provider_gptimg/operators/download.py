@@ -14,6 +14,7 @@ from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.parameters import seconds
 from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
 from airflow_provider_gptimg.storing import StoringWait
+from airflow_provider_gptimg.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,8 +83,8 @@ class GptImgDownloadOperator(StoringWait):
 
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
-        self.check_storage(context)
-        with translated():
+        with templates_named(context, self.task_id), translated():
+            self.check_storage(context)
             generation_id = generation_id_in(self.generation_id)
         deadline = time.time() + self.timeout
         generation = self.generation = self.hook.run(

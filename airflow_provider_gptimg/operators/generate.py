@@ -18,6 +18,7 @@ from airflow_provider_gptimg.parameters import one_of, seconds
 from airflow_provider_gptimg.references import references
 from airflow_provider_gptimg.result import Asked, asked, result_of
 from airflow_provider_gptimg.storing import StoringWait
+from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.triggers.handover import ASKED_KEY
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ class GptImgGenerateOperator(StoringWait):
 
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
-        self.check_storage(context)
-        request = self._request()
+        with templates_named(context, self.task_id):
+            self.check_storage(context)
+            request = self._request()
         attempt = self._attempt(context, request)
         self._memory = attempt.memory
         self.identity_digest = attempt.identity.digest

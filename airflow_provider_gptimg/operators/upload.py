@@ -15,6 +15,7 @@ from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
 from airflow_provider_gptimg.references import references
+from airflow_provider_gptimg.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,7 +67,7 @@ class GptImgUploadOperator(BaseOperator):
         :raises GptImgReferenceError: if a file cannot be read.
         :raises GptImgError: whatever the service refused.
         """
-        with translated():
+        with templates_named(context, self.task_id), translated():
             files = _files(references(self.files, "files") or [])
         urls = GptImgHook(self.conn_id).run(
             upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE)

@@ -19,6 +19,7 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
+from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
         try:
-            return PokeReturnValue(*self._result(context))
+            with templates_named(context, self.task_id):
+                return PokeReturnValue(*self._result(context))
         except GptImgError as error:
             # Airflow skips a deferred sensor for every AirflowException, a poking one only for some.
             if self.soft_fail:

@@ -19,3 +19,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
     monkeypatch.setattr(GptImgGenerationTrigger, "hold_back", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetch an image again at once."""
+    monkeypatch.setattr("airflow_provider_gptimg.storage.PAUSES", (0.0, 0.0))

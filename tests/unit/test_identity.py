@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
+from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest, ReferenceFile
 from airflow_provider_gptimg.api.submission import Origin, Submission
 from airflow_provider_gptimg.identity import Attempt, Identity, Series, fingerprint
 from airflow_provider_gptimg.memory import Memory, Remembered
@@ -192,6 +193,49 @@ def test_without_a_store_it_looks_up_and_says_so(store: Store | None, says: str)
     retry = attempt(store, log, try_number=2)
     assert (retry.known, retry.is_fresh, retry.series.name) == (None, False, "0")
     assert says in " ".join(log.said)
+
+
+def with_a_file_that_is_gone(store: Store | None, log: Log, **numbers: int) -> Attempt:
+    gone = ReferenceFile("/gone.png", "", 0, "", bytes, problem=ApiError(Kind.REFERENCE, "It is gone."))
+    request = GenerationRequest.checked("A fox", reference_images=[gone])
+    context: dict[str, Any] = {"ti": ti(**numbers), "dag_run": SimpleNamespace(clear_number=0)}
+    if store is not None:
+        context["task_state_store"] = store
+    made_of = fingerprint(request, "c")
+    return Attempt(context, log, retries=2, request=request, fingerprint=made_of, reattach=True)
+
+
+def test_a_retry_needs_no_file_for_what_is_paid() -> None:
+    store, log = Store(), Log()
+    first = attempt(store, log)
+    first.remember(submission(), ASKED)
+    retry = with_a_file_that_is_gone(store, log, try_number=2)
+    assert retry.identity == first.identity
+    assert retry.known is not None
+    assert "It is gone. Going on with what an earlier attempt submitted." in log.said
+
+
+@pytest.mark.parametrize(
+    ("store", "numbers"),
+    [
+        (None, {"try_number": 2}),  # nothing can be remembered
+        (Store(), {"try_number": 2}),  # nothing is
+        (Store(), {"try_number": 1}),  # the first attempt
+    ],
+)
+def test_a_file_that_is_gone_is_an_error_where_nothing_is_paid(
+    store: Store | None, numbers: dict[str, int]
+) -> None:
+    with pytest.raises(ApiError, match="It is gone"):
+        with_a_file_that_is_gone(store, Log(), **numbers)
+
+
+def test_a_result_names_the_prompt_that_was_paid() -> None:
+    store, log = Store(), Log()
+    attempt(store, log).remember(submission(), ASKED)
+    other = asked(GenerationRequest.checked("A bear"), submissions=1)
+    assert attempt(store, log, try_number=2).remember(submission(), other)["prompt"] == "A fox"
+    assert attempt(Store(), log, try_number=2).remember(submission(), other)["prompt"] == "A bear"
 
 
 def test_garbage_in_the_store_is_no_memory() -> None:

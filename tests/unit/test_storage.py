@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
+import resource
+import signal
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -71,7 +80,7 @@ def test_bad_answers_leave_nothing_behind(gptimg_emulator: Any, url: str, tmp_pa
     gptimg_emulator.faults([{"on": "download", "kind": kind}])
     with pytest.raises(ApiError) as failed:
         storage(gptimg_emulator, tmp_path).store(0, url)
-    assert failed.value.kind in (Kind.DOWNLOAD, Kind.UNREACHABLE)
+    assert failed.value.kind is Kind.DOWNLOAD
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,3 +119,95 @@ def test_no_result_is_fetched_from_a_private_place(url: str) -> None:
     with pytest.raises(ApiError) as refused:
         check_address(url, Settings(base_url="https://8.8.8.8", api_key="sk-test"))
     assert refused.value.kind is Kind.DOWNLOAD
+
+
+def test_a_full_disk_leaves_nothing_behind(gptimg_emulator: Any, url: str, tmp_path: Path) -> None:
+    """The kernel's own limit on the size of a file stands in for a disk that is full."""
+    limited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limited[1]))
+    try:
+        with pytest.raises(ApiError, match="No room for a temporary copy") as failed:
+            storage(gptimg_emulator, tmp_path).store(0, url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limited)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert failed.value.kind is Kind.STORAGE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_full_keeps_what_it_had(gptimg_emulator: Any, url: str, tmp_path: Path) -> None:
+    """A crash or an error in the middle of writing leaves the file of the attempt before."""
+    target = tmp_path / "images-abc-0.png"
+    target.write_bytes(b"of the attempt before")
+    (tmp_path / ".images-abc-0.png.part").mkdir()  # nothing can be written under the temporary name
+    with pytest.raises(ApiError, match="could not be stored at"):
+        storage(gptimg_emulator, tmp_path).store(0, url)
+    assert target.read_bytes() == b"of the attempt before"
+
+
+@contextmanager
+def served(content: bytes) -> Iterator[str]:
+    """Serve a file from this machine, and give its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/picture"
+        server.shutdown()
+        thread.join()
+
+
+def damaged_inside(url: str) -> bytes:
+    """A picture whose length, header and end are right, and whose pixels are not."""
+    content = bytearray(urlopen(url).read())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_only_decoding_finds_damage_inside(
+    gptimg_emulator: Any, url: str, tmp_path: Path, decode: bool
+) -> None:
+    content = damaged_inside(url)
+    with served(content) as damaged:
+        keeper = replace(storage(gptimg_emulator, tmp_path), decode=decode)
+        if not decode:
+            assert keeper.store(0, damaged)["bytes"] == len(content)
+            return
+        with pytest.raises(ApiError, match="cannot be decoded") as failed:
+            keeper.store(0, damaged)
+    assert failed.value.kind is Kind.DOWNLOAD
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_stays_constant_for_a_big_picture(
+    gptimg_emulator: Any, tmp_path: Path, record_figures: Any
+) -> None:
+    noise = io.BytesIO()
+    Image.frombytes("RGB", (3840, 2720), random.Random(7).randbytes(3840 * 2720 * 3)).save(
+        noise, "PNG", compress_level=0
+    )
+    content = noise.getvalue()
+    assert len(content) > 30_000_000
+    keeper = storage(gptimg_emulator, tmp_path, size=(3840, 2720))
+    with served(content) as url:
+        keeper.store(0, url)  # what is loaded once
+        tracemalloc.start()
+        stored = keeper.store(0, url)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert stored["sha256"] == hashlib.sha256(content).hexdigest()
+    record_figures(f"storing a picture of {len(content) / 1e6:.1f} MB: {peak / 1e6:.1f} MB of memory at most")
+    assert peak < 5_000_000

@@ -1,0 +1,56 @@
+"""Naming the template that gave a value which is not allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_gptimg.exceptions import GptImgValidationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_SHOWN = 200
+"""So many characters of a template are shown."""
+
+
+@contextmanager
+def templates_named(context: Context, task_id: str) -> Iterator[None]:
+    """Say of a parameter that is not allowed which template gave its value, if one did.
+
+    :raises GptImgValidationError: the one that is raised inside, with more to say.
+    """
+    try:
+        yield
+    except GptImgValidationError as error:
+        template = _template(context, task_id, error.field)
+        if template is None:
+            raise
+        message = f"{error} It came from the template {template}"
+        raise GptImgValidationError(message, field=error.field) from None
+
+
+def _template(context: Context, task_id: str, field: str | None) -> str | None:
+    # The DAG keeps the task as it was written; what runs is a rendered copy (Airflow 3.0 to 3.3).
+    dag: Any = context.get("dag")
+    if field is None or dag is None or not dag.has_task(task_id):
+        return None
+    task = dag.get_task(task_id)
+    written = getattr(task, "partial_kwargs", {}).get(field, getattr(task, field, None))
+    if not _is_template(written):
+        return None
+    shown = repr(written) if isinstance(written, (str, list, tuple, dict)) else f"{written}"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def _is_template(written: object) -> bool:
+    from airflow.sdk.definitions.xcom_arg import XComArg
+
+    if isinstance(written, str):
+        return "{{" in written or "{%" in written
+    if isinstance(written, Mapping):
+        return any(map(_is_template, written.values()))
+    if isinstance(written, (list, tuple)):
+        return any(map(_is_template, written))
+    return isinstance(written, XComArg)
