@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+# The same private place from Airflow 3.0 to 3.3; Apache's own providers have it from there too.
+from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook
+    from airflow.sdk.bases.decorator import determine_kwargs
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -17,6 +21,10 @@ else:
         from airflow.sdk import BaseHook
     except ImportError:  # Airflow 3.0
         from airflow.hooks.base import BaseHook
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs
+    except ImportError:  # Airflow 3.0, 3.1
+        from airflow.utils.operator_helpers import determine_kwargs
     try:
         from airflow.sdk.exceptions import (
             AirflowException,
@@ -36,10 +44,22 @@ TRIGGER_FAIL = "__fail__"
 """The ``next_method`` that Airflow resumes a task with when its trigger died or timed out."""
 
 __all__ = [
+    "SET_DURING_EXECUTION",
     "TRIGGER_FAIL",
     "AirflowException",
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
+    "determine_kwargs",
+    "has_listeners",
 ]
+
+
+def has_listeners() -> bool:
+    """Return whether a listener (such as OpenLineage's) wants to hear of tasks that end."""
+    try:
+        from airflow.sdk.listener import get_listener_manager
+    except ImportError:  # Airflow 3.0, 3.1
+        from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
+    return bool(get_listener_manager().has_listeners)

@@ -37,8 +37,17 @@ def references(given: object, field: str = FIELD) -> list[str | ReferenceFile] |
     if given is None:
         return None
     return [
-        text if _scheme(text) in ("http", "https") else _file(text, field) for text in _texts(given, field)
+        text if _scheme(text) in ("http", "https") else _file(text, field)
+        for text in reference_texts(given, field)
     ]
+
+
+def reference_texts(given: object, field: str = FIELD) -> list[str]:
+    """Return the URLs, paths and URIs in what was given; nothing is read.
+
+    :raises ApiError: INVALID for what is no reference; EXPIRED, see :func:`references`.
+    """
+    return list(_texts(given, field))
 
 
 def _texts(given: object, field: str) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import pendulum
 
-from airflow_provider_gptimg.api.errors import invalid
+from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 
@@ -129,6 +130,19 @@ def result_of(generation: Generation, asked: Asked, store: Store | None = None) 
         expires_at=_iso(generation.expires_at),
         submissions=asked["submissions"],
     )
+
+
+def collect(generation: Generation, asked: Asked, store: Store | None = None) -> Result:
+    """Return the result of a generation that is over, after storing its images if asked to.
+
+    :raises ApiError: FAILED, NO_IMAGES, EXPIRED; whatever ``store`` raises. It names the generation.
+    """
+    try:
+        if generation.completed().is_expired(time.time()):
+            raise generation.expired()
+        return result_of(generation, asked, store)
+    except ApiError as error:
+        raise error.about(generation.id) from error.__cause__
 
 
 def _iso(seconds: float | None) -> str | None:

@@ -58,7 +58,7 @@ class Storage:
             name = self.names.name(index, fetched.format)
             try:
                 target = ObjectStoragePath(self.folder) / name
-                _move(local, target)
+                move(local, target)
             except Exception as error:
                 raise ApiError(
                     Kind.STORAGE,
@@ -145,7 +145,7 @@ def _decode(local: Path) -> None:
         ) from error
 
 
-def _move(local: Path, target: ObjectStoragePath) -> None:
+def move(local: Path, target: ObjectStoragePath) -> None:
     """Put a file under its final name at once, whole: a reader never sees half of it."""
     if target.protocol not in OBJECT_STORES:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,16 +12,20 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_gptimg._compat import TRIGGER_FAIL
 from airflow_provider_gptimg.api import flows
-from airflow_provider_gptimg.api.errors import LIVES, ApiError
+from airflow_provider_gptimg.api.errors import LIVES
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-from airflow_provider_gptimg.result import Asked, Result, Store, result_of
+from airflow_provider_gptimg.lineage import lineage_of
+from airflow_provider_gptimg.result import Asked, Result, Store, collect
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_gptimg.lineage import Lineage
 
 DEFER_MARGIN = 120.0
 """Seconds by which Airflow's own limit of a deferral lies behind ours: when it strikes, the trigger
@@ -72,17 +76,24 @@ class GenerationWait(BaseOperator):
         :raises GptImgStorageError: if it cannot be stored.
         """
         with translated():
-            try:
-                if generation.completed().is_expired(time.time()):
-                    raise generation.expired()
-                result = result_of(generation, asked, self.store(context, asked))
-            except ApiError as error:
-                raise error.about(generation.id) from error.__cause__
+            result = collect(generation, asked, self.store(context, asked))
         self.result = result
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        announce(context, self.outlets, result)
         return result
+
+    def reference_uris(self) -> list[str]:
+        """Return where the images are that it started from, for the lineage."""
+        return []
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Lineage | None:
+        """Return the lineage for the OpenLineage provider, which asks here after a failure too."""
+        known: Mapping[str, Any] | None = self.result
+        if known is None and self.generation is not None:
+            known = {"generation_id": self.generation.id}
+        return lineage_of(inputs=self.reference_uris(), result=known, service=self.hook.settings.base_url)
 
     def stopped(self, error: GptImgError) -> GptImgError:
         """Return the exception for a wait that was given up."""
@@ -162,7 +173,7 @@ class GenerationWait(BaseOperator):
             return self.execute(context)
         gave_up = told.get("status") in ("timeout", "error")
         try:
-            generation = self._look(generation_id, patient=not gave_up)
+            generation = self.generation = self._look(generation_id, patient=not gave_up)
         except GptImgError as error:
             raise self.stopped(_told_error(told, generation_id) if gave_up else error) from error
         if generation.is_final:

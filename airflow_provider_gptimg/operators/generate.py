@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_gptimg import identity
+from airflow_provider_gptimg._compat import has_listeners
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
+from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Attempt
 from airflow_provider_gptimg.memory import Memory
 from airflow_provider_gptimg.parameters import one_of, seconds
-from airflow_provider_gptimg.references import references
+from airflow_provider_gptimg.references import reference_texts, references
 from airflow_provider_gptimg.result import Asked, asked, result_of
 from airflow_provider_gptimg.storing import StoringWait
 from airflow_provider_gptimg.templates import templates_named
@@ -120,7 +122,9 @@ class GptImgGenerateOperator(StoringWait):
         self.conn_id = conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.end_from_trigger = end_from_trigger
+        # Not under its own name: where there is a listener (OpenLineage), Airflow refuses a whole DAG with
+        # a task that says it ends from its trigger. This one is resumed on a worker then.
+        self._end_from_trigger = end_from_trigger
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
         self.reattach = one_of("reattach", reattach, (True, False, "or_fail"))
@@ -175,13 +179,19 @@ class GptImgGenerateOperator(StoringWait):
         if self.do_xcom_push:
             context["ti"].xcom_push(key="generation_id", value=generation.id)
         if not self.wait_for_completion:
-            return result_of(generation, facts)
+            self.result = result_of(generation, facts)
+            announce(context, self.outlets, self.result)
+            return self.result
         if not generation.is_final:
             deadline = submission.submitted_at + self.timeout
             if self.deferrable:
                 self._defer(context, generation.id, facts, deadline)
             generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
         return self.finish(context, generation, facts)
+
+    def reference_uris(self) -> list[str]:
+        """Return where the images are that it starts from; nothing is read."""
+        return reference_texts(self.reference_images) if self.reference_images else []
 
     def digest(self, context: Context) -> str:
         """Return the identity, which tells task instances, series of attempts and requests apart."""
@@ -245,15 +255,16 @@ class GptImgGenerateOperator(StoringWait):
         return submission
 
     def _defer(self, context: Context, generation_id: str, facts: Asked, deadline: float) -> None:
-        end_task = self.end_from_trigger and self._triggerer_can_end_it()
+        end_task = self._end_from_trigger and self._triggerer_can_end_it()
         if end_task:
             context["ti"].xcom_push(key=ASKED_KEY, value=facts)
         self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
 
     def _triggerer_can_end_it(self) -> bool:
-        """Whether nothing is left that only a worker does: asset events, files, XComs to map over."""
+        """Whether nothing is left that only a worker does: asset events, files, XComs, listeners."""
         mapped_over = next(iter(self.iter_mapped_dependants()), None) is not None
-        if self.outlets or self.output_path or mapped_over or not self.do_xcom_push:
+        one_xcom = self.do_xcom_push and not self.multiple_outputs
+        if self.outlets or self.output_path or mapped_over or not one_xcom or has_listeners():
             self.log.info(
                 "The task has work left for a worker: it is resumed instead of ended in the triggerer."
             )

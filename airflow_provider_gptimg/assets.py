@@ -1,0 +1,174 @@
+"""Assets for the folders that images go to, and the events that say what was put there."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.parse import urlsplit
+
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.definitions.asset import AssetRef, AssetUniqueKey
+
+from airflow_provider_gptimg.api.errors import invalid
+from airflow_provider_gptimg.exceptions import translated
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import OutletEventAccessorsProtocol
+
+log = logging.getLogger(__name__)
+
+FIELD = "output_path"
+
+_ALLOWED = "a folder's URI such as s3://bucket/cards/ or file:///data/cards, or an absolute path"
+_TEMPLATE = re.compile(r"\{[{%#]")
+_SAME_SCHEME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "local": "file"}
+"""Schemes under which Airflow's storages and fsspec open the same thing as under another one."""
+
+
+class EventExtra(TypedDict):
+    """The ``extra`` of an asset event: plain JSON, always with every key.
+
+    :param uris: where the stored images are; without ``output_path`` the service's URLs.
+    :param sha256: of the stored images, in the order of ``uris``; empty where they are not stored.
+    :param expires_at: when the URLs die (ISO 8601, UTC); None for stored images, which stay.
+    :param prompt: its first 200 characters.
+    """
+
+    generation_id: str
+    uris: list[str]
+    sha256: list[str]
+    expires_at: str | None
+    prompt: str | None
+    model: str | None
+    size: str | None
+
+
+def image_asset(
+    output_path: str, *, name: str | None = None, group: str = "asset", extra: dict[str, Any] | None = None
+) -> Asset:
+    """Return the Asset for a folder of images, the same one however the folder is written.
+
+    A connection id in the URI is no part of the asset: it says how to get there, not where.
+    An asset is known by name and URI together, and Airflow lets one URI have one name: where a folder
+    is given a ``name``, give it the same everywhere.
+
+    :param output_path: the part of an operator's ``output_path`` that no template changes.
+    :param name: how Airflow's UI calls it; its URI by default.
+    :raises GptImgValidationError: for a template, a relative path, or what no URI can say.
+    :raises ValueError: what Airflow's own ``Asset`` refuses.
+    """
+    uri = location(output_path)
+    return Asset(name=uri if name is None else name, uri=uri, group=group, extra=extra)
+
+
+def location(path: object) -> str:
+    """Return the one way to write where a file or folder is: a URI without connection id.
+
+    Object keys are kept as they are, because to a bucket ``a//b`` and ``a/b`` are two things.
+
+    :param path: an absolute path, or a URI that ``ObjectStoragePath`` opens.
+    :raises GptImgValidationError: if it is neither, or if Airflow's ``Asset`` would cut or reorder it.
+    """
+    with translated():
+        if not isinstance(path, str) or not path.strip():
+            raise invalid(FIELD, path, _ALLOWED)
+        if _TEMPLATE.search(path):
+            raise invalid(
+                FIELD, path, "an asset's URI is the same for every run: give the fixed part of the path"
+            )
+        if "?" in path or "#" in path:
+            raise invalid(FIELD, path, "in an asset's URI ? and # end the path")
+        try:
+            scheme, host, key = _split(path.strip())
+        except ValueError as error:
+            raise invalid(FIELD, path, f"{_ALLOWED} ({error})") from None
+        if scheme == "file":
+            if host or not key.startswith("/"):
+                raise invalid(FIELD, path, f"{_ALLOWED}; after file:// an absolute path follows")
+            # A path of two leading slashes stays one in POSIX, and is the same folder on every Linux.
+            return "file://" + posixpath.normpath(f"/{key.lstrip('/')}")
+        if not host:
+            raise invalid(FIELD, path, f"it names no bucket; {_ALLOWED}")
+        return f"{scheme}://{host}/{key.removeprefix('/').rstrip('/')}"
+
+
+def images_by_folder(result: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the stored images of a result by the folder they lie in, as :func:`location` writes it."""
+    folders: dict[str, list[Mapping[str, Any]]] = {}
+    for image in result.get("images") or ():
+        if uri := image.get("uri"):
+            folders.setdefault(location(uri[: uri.rindex("/") + 1]), []).append(image)
+    return folders
+
+
+def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]) -> None:
+    """Say in the event of every outlet which images there are now; Airflow sends it with the success.
+
+    What the DAG's author put into an event's ``extra`` stays, also under a key of ours. An
+    ``AssetAlias`` gets an event for every folder that images were stored in. Whatever goes wrong is
+    only logged: the images are paid for, and their task must not fail for a note about them.
+
+    :param outlets: the task's; those without events of their own (such as ``File``) are left alone.
+    :param result: a :class:`~airflow_provider_gptimg.result.Result`.
+    """
+    for outlet in outlets:
+        try:
+            if isinstance(outlet, AssetAlias):
+                _announce_alias(context["outlet_events"], outlet, result)
+            elif isinstance(outlet, (Asset, AssetRef)):
+                _add(context["outlet_events"][outlet], event_extra(result))
+        except Exception as error:  # noqa: BLE001 - Airflow's, a secret backend's, or the author's extra
+            log.warning(
+                "The asset event of %s does not say which images were made: %s: %s",
+                outlet,
+                type(error).__name__,
+                error,
+            )
+
+
+def event_extra(result: Mapping[str, Any]) -> EventExtra:
+    """Return what an asset event says of a result."""
+    hashes = [image["sha256"] for image in result["images"] if "uri" in image]
+    return EventExtra(
+        generation_id=result["generation_id"],
+        uris=list(result["urls"]),
+        sha256=hashes,
+        expires_at=None if hashes else result["expires_at"],
+        prompt=result["prompt"],
+        model=result["model"],
+        size=result["size"],
+    )
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    if path.startswith("/"):
+        return "file", "", path
+    parts = urlsplit(path)
+    scheme = parts.scheme.lower()
+    return _SAME_SCHEME.get(scheme, scheme) or "file", parts.netloc.rpartition("@")[2], parts.path
+
+
+def _announce_alias(
+    events: OutletEventAccessorsProtocol, alias: AssetAlias, result: Mapping[str, Any]
+) -> None:
+    event = events[alias]
+    for folder, images in images_by_folder(result).items():
+        asset = Asset(uri=folder)
+        key = AssetUniqueKey.from_asset(asset)
+        # The author may have added the event already, in pre_execute.
+        if not any(added.dest_asset_key == key for added in event.asset_alias_events):
+            event.add(asset)
+        own = {**result, "images": images, "urls": [image["uri"] for image in images]}
+        for added in event.asset_alias_events:
+            if added.dest_asset_key == key:
+                _add(added, event_extra(own))
+    if not event.asset_alias_events:
+        log.info("Asset alias %s gets no event: without output_path there is no folder.", alias.name)
+
+
+def _add(event: Any, extra: EventExtra) -> None:
+    event.extra = {**extra, **event.extra}
