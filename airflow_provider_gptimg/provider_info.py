@@ -72,7 +72,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_gptimg.operators.generate"],
+                "python-modules": [
+                    "airflow_provider_gptimg.operators.generate",
+                    "airflow_provider_gptimg.operators.upload",
+                    "airflow_provider_gptimg.operators.download",
+                ],
             }
         ],
         "sensors": [
@@ -86,6 +90,9 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": INTEGRATION,
                 "python-modules": ["airflow_provider_gptimg.triggers.generation"],
             }
+        ],
+        "task-decorators": [
+            {"name": "gptimg", "class-name": "airflow_provider_gptimg.decorators.gptimg.gptimg_task"}
         ],
         "connection-types": [
             {

@@ -1,0 +1,111 @@
+"""``@task.gptimg``: the function says what to draw, the task makes the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from airflow.sdk.bases.decorator import task_decorator_factory
+
+from airflow_provider_gptimg.decorators.operator import GptImgDecoratedOperator
+
+P = ParamSpec("P")
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.decorator import _TaskDecorator
+    from airflow.sdk.definitions._internal.expandinput import (
+        OperatorExpandArgument,
+        OperatorExpandKwargsArgument,
+    )
+    from airflow.sdk.definitions._internal.templater import LiteralValue
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
+
+    from airflow_provider_gptimg.api.submission import OnDoubt
+
+    R = TypeVar("R", bound=str | LiteralValue | Mapping[str, Any])
+
+    class GptImgTask(_TaskDecorator[P, R, GptImgDecoratedOperator]):
+        """A decorated function as type checkers see it; what it is at runtime is Airflow's own class.
+
+        Unlike what ``airflow.sdk`` declares of its decorators, the result has ``["urls"]``.
+        """
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> PlainXComArg:
+            """Make a task."""
+            ...
+
+        def partial(self, **kwargs: Any) -> GptImgTask[P, R]:
+            """Fix arguments of the function, to map over others."""
+            ...
+
+        def expand(self, **map_kwargs: OperatorExpandArgument) -> PlainXComArg:
+            """Make a task for each element."""
+            ...
+
+        def expand_kwargs(self, kwargs: OperatorExpandKwargsArgument, *, strict: bool = True) -> PlainXComArg:
+            """Make a task for each dict of arguments."""
+            ...
+
+        def override(self, **kwargs: Any) -> GptImgTask[P, R]:
+            """Change what the decorator declares, such as ``task_id``."""
+            ...
+
+    class _Decorator(Protocol):
+        def __call__(self, python_callable: Callable[P, R], /) -> GptImgTask[P, R]: ...
+
+
+@overload
+def gptimg_task(python_callable: Callable[P, R], /) -> GptImgTask[P, R]: ...
+
+
+@overload
+def gptimg_task(
+    *,
+    multiple_outputs: bool = False,
+    size: str | XComArg = ...,
+    resolution: str | XComArg = ...,
+    n: int | str | XComArg = ...,
+    model: str | XComArg | None = ...,
+    reference_images: Any = ...,
+    extra_body: Mapping[str, Any] | XComArg | None = ...,
+    output_path: str | XComArg | None = ...,
+    file_name: str | XComArg | None = ...,
+    verify_images: bool = ...,
+    conn_id: str | XComArg = ...,
+    wait_for_completion: bool = ...,
+    deferrable: bool = ...,
+    end_from_trigger: bool = ...,
+    poll_interval: float = ...,
+    timeout: float = ...,
+    reattach: bool | Literal["or_fail"] = ...,
+    on_ambiguous_submit: OnDoubt = ...,
+    **kwargs: Any,
+) -> _Decorator: ...
+
+
+def gptimg_task(
+    python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
+) -> Any:
+    """Make images with the prompt, or the request, that a function returns.
+
+    ``@task.gptimg``, bare or with the arguments of
+    :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`, and of any operator::
+
+        @task.gptimg(size="16:9", resolution="2K", output_path="s3://covers/{{ ds }}/")
+        def cover(title: str, ds: str | None = None):
+            return f"The cover of {title}, {ds}"
+
+        publish(cover("Dune")["urls"])
+
+    :param python_callable: returns a prompt, or a dict with ``prompt`` and any of ``size``, ``resolution``,
+        ``n``, ``model``, ``reference_images``, ``extra_body``, ``output_path``, ``file_name``.
+    :param multiple_outputs: True makes every key of the result an XCom of its own; it is never inferred
+        from the function, whose return value is the request, not the result.
+    :raises GptImgValidationError: when it runs, if the function returns anything else; nothing was sent.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
+        decorated_operator_class=GptImgDecoratedOperator,
+        **kwargs,
+    )
