@@ -81,6 +81,11 @@ class Memory:
         """Whether this Airflow has a task state store."""
         return self._store is not None
 
+    @property
+    def last(self) -> Remembered | None:
+        """What is stored, as far as this process wrote or read it."""
+        return self._last
+
     def recall(self) -> Remembered | None:
         """Return what an earlier attempt stored, None where there is nothing or it cannot be read."""
         if self._store is None:
@@ -132,7 +137,10 @@ class Memory:
         ``running=False``: the attempt failed by itself, so what follows is a retry and no Clear.
         ``clear_number=n``: the attempt is still at work after other tasks were cleared.
         """
-        if self._store is not None and (last := self._last or self.recall()):
+        if self._store is None:
+            return
+        self._last = self._last or self.recall()
+        if last := self._last:
             self._write(replace(last, **changes))
 
     def stop(self) -> None:

@@ -163,10 +163,22 @@ class GptImgGenerateOperator(StoringWait):
         memory = self._memory = Memory(context, self.log)
         memory.amend(clear_number=identity.clear_number(context))
         try:
-            return super().execute_complete(context, event, **kept)
+            return super().execute_complete(context, event, **(kept or self._remembered(context, memory)))
         except Exception:
             memory.amend(running=False)
             raise
+
+    def _remembered(self, context: Context, memory: Memory) -> dict[str, Any]:
+        """Return what went into the deferral, where a trigger that died took it along."""
+        last = memory.last
+        if last is None or last.generation_id != self._pushed_id(context["ti"]):
+            return {}
+        return {
+            "generation_id": last.generation_id,
+            "asked": last.asked,
+            "deadline": last.submitted_at + self.timeout,
+            "identity_digest": last.digest,
+        }
 
     def on_kill(self) -> None:
         """Note that Airflow ends the attempt, and say what becomes of the generation."""

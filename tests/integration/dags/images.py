@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG, Asset, task
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 
 PROMPTS = ["a red fox", "a blue whale", "a green parrot"]
+
+
+
+class LostTrigger(BaseTrigger):
+    """A trigger that no triggerer can load, so that Airflow resumes its task with nothing but an error."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "airflow_provider_gptimg.triggers.lost.LostTrigger", {}
+
+    async def run(self) -> Any:
+        yield
+
+
+class LosesItsTrigger(GptImgGenerateOperator):
+    def defer(self, *, trigger: Any, **how: Any) -> Any:
+        return super().defer(trigger=LostTrigger(), **how)
+
 
 with DAG("images", schedule=None):
 
@@ -60,4 +80,13 @@ with DAG("images", schedule=None):
         generation_id=submitted.output["generation_id"],
         mode="reschedule",
         poke_interval=2,
+    )
+
+    LosesItsTrigger(
+        task_id="lost_trigger",
+        prompt="a kite",
+        deferrable=True,
+        output_path="{{ dag_run.conf['folder'] }}/lost",
+        retries=2,
+        retry_delay=1,
     )
