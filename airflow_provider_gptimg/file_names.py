@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_gptimg.api.errors import invalid
 
-FIELDS = ("task_id", "map_index", "identity", "index", "format")
+FIELDS = ("task_id", "map_index", "identity", "item", "index", "format")
 """What a pattern may name in braces."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -21,7 +21,7 @@ class FileNames:
     """The names of a task instance's images.
 
     :param pattern: a name below the folder, with ``{index}`` (0, 1, …), ``{format}`` (png, …),
-        ``{identity}``, ``{task_id}`` and ``{map_index}`` in it.
+        ``{identity}``, ``{task_id}``, ``{map_index}`` and, in a batch, ``{item}`` in it.
     :param identity: tells task instances, series of attempts and requests apart.
     """
 
@@ -30,16 +30,18 @@ class FileNames:
     task_id: str
     map_index: int
     identity: str
+    item: int = 0
 
     @classmethod
-    def of(cls, pattern: object, ti: Any, digest: str) -> FileNames:
+    def of(cls, pattern: object, ti: Any, digest: str, *, item: int | None = None) -> FileNames:
         """Return the names for a task instance's images.
 
         :param pattern: None for ``{task_id}-{identity}-{index}.{format}``, with the map index of a
             mapped task in between. A pattern without ``{format}`` gets that as its ending; one without
             ``{index}`` gets it from the second image on.
         :param digest: of the identity.
-        :raises ApiError: INVALID for a pattern that mapped tasks would share, or that leads elsewhere.
+        :param item: the index of a batch's item, None for a task that makes only one.
+        :raises ApiError: INVALID for a pattern that two items would share, or that leads elsewhere.
         """
         is_mapped = ti.map_index >= 0
         if pattern is None:
@@ -47,14 +49,25 @@ class FileNames:
                 "{task_id}-{map_index}-{identity}-{index}" if is_mapped else "{task_id}-{identity}-{index}"
             )
         named = _fields(pattern)
-        if is_mapped and not {"map_index", "identity"} & named:
-            raise invalid("file_name", pattern, "in a mapped task it must contain {map_index} or {identity}")
+        if item is not None and not {"item", "identity"} & named:
+            raise invalid("file_name", pattern, "in a batch it must contain {item} or {identity}")
         whole = str(pattern) if "format" in named else f"{pattern}.{{format}}"
-        names = cls(whole, "index" in named, _UNSAFE.sub("_", ti.task_id), ti.map_index, digest[:12])
+        task_id = _UNSAFE.sub("_", ti.task_id)
+        names = cls(whole, "index" in named, task_id, ti.map_index, digest[:12], item or 0)
         name = names.name(0, "png")
         if _NOT_IN_A_NAME.search(name) or any(part in ("", ".", "..") for part in name.split("/")):
             raise invalid("file_name", pattern, f"a name below output_path is needed, this gives {name!r}")
         return names
+
+    def check_mapped(self, ti: Any) -> None:
+        """Check that no two of a mapped task's instances share a name, where the pattern was written for all.
+
+        :raises ApiError: INVALID.
+        """
+        if ti.map_index >= 0 and not {"map_index", "identity"} & _fields(self.pattern):
+            raise invalid(
+                "file_name", self.pattern, "in a mapped task it must contain {map_index} or {identity}"
+            )
 
     def name(self, index: int, image_format: str) -> str:
         """Return the name of the image at an index of the result."""
@@ -62,6 +75,7 @@ class FileNames:
             task_id=self.task_id,
             map_index=self.map_index,
             identity=self.identity,
+            item=self.item,
             index=index,
             format=image_format,
         )

@@ -31,3 +31,13 @@ def seconds(name: str, value: float) -> float:
     ):
         raise ValueError(f"{name}={value!r} is not allowed: a number of seconds above 0.")
     return float(value)
+
+
+def count(name: str, value: int, *, least: int) -> int:
+    """Return a whole number that is at least so many.
+
+    :raises ValueError: naming the parameter and the value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r} is not allowed: a whole number, at least {least}.")
+    return value

@@ -15,6 +15,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.pictures import MAX_UPLOAD_BYTES, MIME_TYPES, START_BYTES, format_of
 from airflow_provider_gptimg.api.request import ReferenceFile
+from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 
 FIELD = "reference_images"
 
@@ -68,12 +69,7 @@ def _text(given: str | os.PathLike[str] | ObjectStoragePath, field: str) -> str:
     if not text or text == "None":
         raise invalid(field, given, f"it is empty; {_ALLOWED}")
     if text[0] in "[{(":
-        raise invalid(
-            field,
-            given,
-            "this is the text of a list or dict: set render_template_as_native_obj=True on the DAG, or pass "
-            "the upstream task's output itself",
-        )
+        raise invalid(field, given, TEXT_OF_A_VALUE)
     if _scheme(text) == "data":
         raise invalid(field, text, "the service takes no base64 and no data URIs: give the file itself")
     return text
@@ -85,6 +81,13 @@ def _texts_of_result(result: Mapping[Any, Any], field: str) -> Iterator[str]:
             _check_alive(result)
             yield from _texts(result[key], field)
             return
+    if "generation_id" in result:
+        raise invalid(
+            field,
+            dict(result),
+            f"generation {result['generation_id']} was {result.get('status')} and had no image yet: wait for "
+            "it with GptImgGenerationSensor",
+        )
     raise invalid(field, dict(result), "a dict must be a result, with urls, uri or url")
 
 

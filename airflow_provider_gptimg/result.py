@@ -93,6 +93,13 @@ def asked_in(result: str | Mapping[str, Any]) -> Asked:
     )
 
 
+TEXT_OF_A_VALUE = (
+    "this is the text of a dict or list: set render_template_as_native_obj=True on the DAG, or pass the "
+    "upstream task's output itself"
+)
+"""What is wrong with a value that begins with a bracket."""
+
+
 def generation_id_in(given: object) -> str:
     """Return the id of a generation, given as it is or in a result dict.
 
@@ -104,6 +111,8 @@ def generation_id_in(given: object) -> str:
         raise invalid(
             "generation_id", given, "the id of a generation is needed, or the result dict that names it"
         )
+    if generation_id.strip()[0] in "{[(":
+        raise invalid("generation_id", given, TEXT_OF_A_VALUE)
     return generation_id.strip()
 
 

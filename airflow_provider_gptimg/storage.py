@@ -115,6 +115,12 @@ def check_folder(folder: object) -> str:
     """
     if not isinstance(folder, str) or not folder.strip() or folder.strip() == "None":
         raise invalid("output_path", folder, "a folder is needed, such as s3://bucket/images or /data/images")
+    if "://" not in folder and not folder.startswith("/"):
+        raise invalid(
+            "output_path",
+            folder,
+            "an absolute path or a URI is needed: each worker has a directory of its own",
+        )
     try:
         ObjectStoragePath(folder)
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises

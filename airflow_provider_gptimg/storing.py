@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.result import Asked, Store
 from airflow_provider_gptimg.storage import Storage, check_decoder, check_folder
+from airflow_provider_gptimg.templates import is_own
 from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
@@ -31,13 +32,8 @@ class StoringWait(GenerationWait):
 
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
-        if self.output_path is None:
-            return
-        with translated():
-            check_folder(self.output_path)
-            FileNames.of(self.file_name, context["ti"], "0" * 40)
-            if self.verify_images:
-                check_decoder()
+        if self.output_path is not None:
+            check_place(context, self)
 
     def store(self, context: Context, asked: Asked) -> Store | None:
         """Return what stores an image, if there is an ``output_path``.
@@ -56,3 +52,20 @@ class StoringWait(GenerationWait):
             size=pixels(model, size, resolution) if model and size and resolution else None,
             decode=self.verify_images,
         ).store
+
+
+def check_place(context: Context, task: Any, *, item: int | None = None) -> None:
+    """Check where a task's images are to be stored and what they are to be called.
+
+    :param task: with ``output_path``, ``file_name`` and ``verify_images``.
+    :param item: the index of one of many items.
+    :raises GptImgValidationError: naming the field, its value and what is allowed.
+    """
+    ti: Any = context["ti"]
+    with translated():
+        check_folder(task.output_path)
+        names = FileNames.of(task.file_name, ti, "0" * 40, item=item)
+        if not is_own(context, task.task_id, "file_name"):
+            names.check_mapped(ti)
+        if task.verify_images:
+            check_decoder()

@@ -31,13 +31,28 @@ def templates_named(context: Context, task_id: str) -> Iterator[None]:
         raise GptImgValidationError(message, field=error.field) from None
 
 
-def _template(context: Context, task_id: str, field: str | None) -> str | None:
+def is_own(context: Context, task_id: str, field: str) -> bool:
+    """Return whether a mapped task's instances each have a value of their own for a parameter."""
+    written = _written(context, task_id, field)
+    return written is _MAPPED or _is_template(written)
+
+
+_MAPPED = object()
+"""Stands for a parameter that a mapped task is expanded over, or that it was not given."""
+
+
+def _written(context: Context, task_id: str, field: str | None) -> Any:
+    """Return a parameter as the DAG's author wrote it, None where that is not known."""
     # The DAG keeps the task as it was written; what runs is a rendered copy (Airflow 3.0 to 3.3).
     dag: Any = context.get("dag")
     if field is None or dag is None or not dag.has_task(task_id):
         return None
     task = dag.get_task(task_id)
-    written = getattr(task, "partial_kwargs", {}).get(field, getattr(task, field, None))
+    return task.partial_kwargs.get(field, _MAPPED) if task.is_mapped else getattr(task, field, None)
+
+
+def _template(context: Context, task_id: str, field: str | None) -> str | None:
+    written = _written(context, task_id, field)
     if not _is_template(written):
         return None
     shown = repr(written) if isinstance(written, (str, list, tuple, dict)) else f"{written}"

@@ -81,6 +81,9 @@ class GenerationWait(BaseOperator):
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        for uri in (image.get("uri") for image in result["images"]):
+            if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
+                self.log.info("Stored %s", uri)
         announce(context, self.outlets, result)
         return result
 

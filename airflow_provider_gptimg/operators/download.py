@@ -17,7 +17,7 @@ from airflow_provider_gptimg.storing import StoringWait
 from airflow_provider_gptimg.templates import templates_named
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 
 class GptImgDownloadOperator(StoringWait):
@@ -45,7 +45,7 @@ class GptImgDownloadOperator(StoringWait):
     def __init__(
         self,
         *,
-        generation_id: str | Mapping[str, Any],
+        generation_id: str | Mapping[str, Any] | XComArg,
         output_path: str,
         file_name: str | None = None,
         verify_images: bool = False,
@@ -56,7 +56,7 @@ class GptImgDownloadOperator(StoringWait):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.generation_id = generation_id
+        self.generation_id: Any = generation_id
         self.output_path: str = output_path
         self.file_name = file_name
         self.verify_images = verify_images

@@ -24,7 +24,7 @@ from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.triggers.handover import ASKED_KEY
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 
 class GptImgGenerateOperator(StoringWait):
@@ -88,7 +88,7 @@ class GptImgGenerateOperator(StoringWait):
     def __init__(
         self,
         *,
-        prompt: str,
+        prompt: str | XComArg,
         size: str = "1:1",
         resolution: str = "1K",
         n: int = 1,

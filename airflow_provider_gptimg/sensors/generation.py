@@ -23,7 +23,7 @@ from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.waiting import GenerationWait
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 
 class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
@@ -46,7 +46,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     def __init__(
         self,
         *,
-        generation_id: str | Mapping[str, Any],
+        generation_id: str | Mapping[str, Any] | XComArg,
         conn_id: str = GptImgHook.default_conn_name,
         deferrable: bool | None = None,
         poke_interval: float = 5.0,
@@ -54,7 +54,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        self.generation_id = generation_id
+        self.generation_id: Any = generation_id
         self.conn_id = conn_id
         self.deferrable = "mode" not in kwargs if deferrable is None else deferrable
 

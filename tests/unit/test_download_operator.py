@@ -112,6 +112,7 @@ def test_an_expired_generation_says_when_and_what_to_do(
         ({"output_path": "{{ none }}"}, "output_path='None'"),
         ({"output_path": "nothing://x/y"}, "output_path='nothing://x/y'"),
         ({"output_path": 7}, "output_path=7"),
+        ({"output_path": "pictures/today"}, "an absolute path or a URI is needed"),
         ({"output_path": "/tmp/x", "file_name": "../{index}"}, "file_name='../{index}'"),
     ],
 )
@@ -187,3 +188,38 @@ def test_a_value_that_was_written_so_names_no_template(emulator: Any) -> None:
         generate(size="5:1")
     assert pipeline.run() == "failed"
     assert "template" not in str(pipeline.errors[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{{ {'generation_id': 'task_img_1'} }}", "the text of a dict or list"),
+        ("{{ none }}", "the id of a generation is needed"),
+    ],
+)
+def test_a_text_that_is_no_id_is_refused(emulator: Any, tmp_path: Path, given: str, says: str) -> None:
+    pipeline = Pipeline("no_id")
+    with pipeline.tasks():
+        download(generation_id=given, output_path=str(tmp_path))
+    assert pipeline.run() == "failed"
+    assert says in str(pipeline.errors[0])
+    assert emulator.ledger()["requests"]["status"] == 0
+
+
+def test_mapped_names(emulator: Any, tmp_path: Path) -> None:
+    """A name of each one's own is fine, one that all share is refused before anything is paid."""
+    pipeline = Pipeline("mapped_names")
+    with pipeline.tasks():
+        common = {"poll_interval": 0.1, "output_path": str(tmp_path)}
+        GptImgGenerateOperator.partial(task_id="own", **common).expand_kwargs(
+            [{"prompt": "A fox", "file_name": "fox"}, {"prompt": "A bear", "file_name": "bear"}]
+        )
+        GptImgGenerateOperator.partial(task_id="template", file_name="t{{ ti.map_index }}", **common).expand(
+            prompt=["A fox"]
+        )
+        GptImgGenerateOperator.partial(task_id="shared", file_name="same", **common).expand(prompt=["A fox"])
+    assert pipeline.run() == "failed"
+    (error,) = pipeline.errors
+    assert "{map_index} or {identity}" in str(error)
+    assert names(tmp_path) == ["bear.png", "fox.png", "t0.png"]
+    assert len(emulator.ledger()["submissions"]) == 3

@@ -60,5 +60,15 @@ def test_what_is_no_name_is_refused(pattern: object, says: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["cover", "cover-{index}.{format}"])
 def test_mapped_tasks_must_not_share_a_name(pattern: str) -> None:
+    ti: Any = SimpleNamespace(map_index=0)
     with pytest.raises(ApiError, match=r"must contain \{map_index\} or \{identity\}"):
-        names(pattern, map_index=0)
+        names(pattern, map_index=0).check_mapped(ti)
+    names(None, map_index=0).check_mapped(ti)
+
+
+@pytest.mark.parametrize("pattern", ["cover", "cover-{index}.{format}"])
+def test_items_must_not_share_a_name(pattern: str) -> None:
+    ti: Any = SimpleNamespace(task_id="cards", map_index=-1)
+    with pytest.raises(ApiError, match=r"must contain \{item\} or \{identity\}"):
+        FileNames.of(pattern, ti, DIGEST, item=0)
+    assert FileNames.of("{item:03}", ti, DIGEST, item=7).name(0, "png") == "007.png"

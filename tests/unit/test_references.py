@@ -90,6 +90,7 @@ def test_files_are_paths_uris_and_results(red: Path) -> None:
         ("['https://a.example/1.png']", "render_template_as_native_obj"),
         ("data:image/png;base64,AAAA", "no base64 and no data URIs"),
         ({"prompt": "x"}, "with urls, uri or url"),
+        ({"generation_id": "task_img_1", "status": "queued", "urls": []}, "task_img_1 was queued"),
     ],
 )
 def test_what_is_no_reference_is_refused(given: Any, says: str) -> None:
