@@ -157,7 +157,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         try:
             rendered = self.render_template(returned, scope)
         except TemplateError as error:
-            raise self._refused(returned, f"as a template it fails ({error})") from error
+            cure = "return airflow.sdk.literal(text) for a text that is no template"
+            raise self._refused(returned, f"as a template it fails ({error}); {cure}") from error
         if isinstance(rendered, str):
             return {"prompt": rendered}
         if not isinstance(rendered, Mapping):

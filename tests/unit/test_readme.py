@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there."""
+"""What README and docs say runs as it stands there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+CHECKOUT = Path(__file__).parents[2]
+README = CHECKOUT / "README.md"
+PAGES = [README, CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(page.name, block, id=f"{page.name}: {block.strip().splitlines()[0]}")
+    for page in PAGES
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.strip().splitlines()[0] for block in BLOCKS])
-def test_python_blocks_run(block: str) -> None:
-    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+def test_python_blocks_run(page: str, block: str) -> None:
+    exec(compile(block, page, "exec"), {"__name__": "page"})
 
 
 def test_the_message_that_is_quoted_is_the_message() -> None:
@@ -25,7 +31,7 @@ def test_the_message_that_is_quoted_is_the_message() -> None:
     assert str(refused.value) in README.read_text()
 
 
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", README.read_text())
-    assert targets
-    assert [target for target in targets if not (README.parent / target).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
