@@ -1,4 +1,4 @@
-"""A pipeline over S3 with broken pictures, bad answers and killed tasks: every image once, every file whole."""
+"""A pipeline over S3 with broken pictures, bad answers, killed tasks: each image once, each file whole."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 
@@ -19,6 +21,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
     monkeypatch.setattr(GptImgGenerationTrigger, "hold_back", 0.05)
+
+
+@pytest.fixture
+def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, database: None, quick: None) -> Any:
+    """The emulator, which tasks reach by their default connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", gptimg_emulator.airflow_connection)
+    return gptimg_emulator
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+
 
 class Pipeline:
     """A DAG under test: define tasks in :meth:`tasks`, then :meth:`run` it and look at what came out."""
@@ -42,6 +44,13 @@ class Pipeline:
         return self._run.get_task_instance(task_id, map_index=map_index).xcom_pull(
             task_id, key=key, map_indexes=map_index
         )
+
+
+def generate(**arguments: Any) -> GptImgGenerateOperator:
+    """Return a task that makes an image of a fox."""
+    return GptImgGenerateOperator(
+        **{"task_id": "images", "prompt": "A fox", "poll_interval": 0.1, **arguments}
+    )
 
 
 def _serialize(dag: DAG) -> None:

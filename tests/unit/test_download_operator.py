@@ -8,24 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import Pipeline
+from pipelines import Pipeline, generate
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.operators.download import GptImgDownloadOperator
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, database: None, quick: None) -> Any:
-    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", gptimg_emulator.airflow_connection)
-    return gptimg_emulator
-
-
-def generate(**arguments: Any) -> GptImgGenerateOperator:
-    return GptImgGenerateOperator(
-        **{"task_id": "images", "prompt": "A fox", "poll_interval": 0.1, **arguments}
-    )
 
 
 def download(**arguments: Any) -> GptImgDownloadOperator:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from object_store import FOLDER, Bucket, bucket
 from PIL import Image
-from pipelines import Pipeline
+from pipelines import Pipeline, generate
 
 from airflow_provider_gptimg import exceptions
-from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
 
 
@@ -30,18 +29,6 @@ def store(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     for key in server.listing():
         server.client.delete_object(Bucket="pictures", Key=key)
     return server
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, database: None, quick: None) -> Any:
-    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", gptimg_emulator.airflow_connection)
-    return gptimg_emulator
-
-
-def generate(**arguments: Any) -> GptImgGenerateOperator:
-    return GptImgGenerateOperator(
-        **{"task_id": "images", "prompt": "A fox", "poll_interval": 0.1, **arguments}
-    )
 
 
 def test_stored_whole_and_handed_on(emulator: Any, store: Bucket) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath
 from PIL import Image
-from pipelines import Pipeline
+from pipelines import Pipeline, generate
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.request import GenerationRequest, ReferenceFile
 from airflow_provider_gptimg.api.uploads import content_of
 from airflow_provider_gptimg.api.wire import submission
-from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
 from airflow_provider_gptimg.references import references
 
@@ -167,18 +166,6 @@ def test_a_file_without_a_url_is_never_submitted(red: Path) -> None:
         submission(request, None)
     (file,) = request.files
     assert request.with_urls({file.sha256: URL}).body()["reference_images"] == [URL]
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, database: None, quick: None) -> Any:
-    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", gptimg_emulator.airflow_connection)
-    return gptimg_emulator
-
-
-def generate(**arguments: Any) -> GptImgGenerateOperator:
-    return GptImgGenerateOperator(
-        **{"task_id": "images", "prompt": "A fox", "poll_interval": 0.1, **arguments}
-    )
 
 
 def test_each_content_is_uploaded_once(emulator: Any, red: Path, tmp_path: Path) -> None:
