@@ -21,6 +21,12 @@ ifneq ($(shell test -x $(BIN)/python && cat $(READY) 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
+# The benchmarks compare with other providers: those have no business in the environment of the tests.
+BENCH_READY := .venv-bench/.ready
+ifneq ($(shell test -x .venv-bench/bin/python && cat $(BENCH_READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(BENCH_READY)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-quick lint format bench clean
 
@@ -56,12 +62,11 @@ format: $(READY) ## Bring the source into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Run the benchmarks
-	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks $(ARGS); \
-	else echo "There are no benchmarks yet."; fi
+bench: $(BENCH_READY) ## Run the benchmarks; ARGS=triggers runs one of them, ARGS=-h tells which there are
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean: ## Remove everything that the other targets made
-	rm -rf .venv .tools .demo .coverage .coverage.* htmlcov dist .hypothesis
+	rm -rf .venv .venv-bench .tools .demo .coverage .coverage.* htmlcov dist .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 SYNC = $(UV) sync --frozen --extra emulator --compile-bytecode
@@ -72,6 +77,15 @@ $(READY): uv.lock pyproject.toml | $(UV)
 	@if [ -f $@ ] && [ "$$(cat $@)" != "$(CURDIR)" ]; then rm -rf .venv; fi
 	@$(SYNC) --python "$(PYTHON)" --offline --quiet 2>/dev/null || \
 	 $(SYNC) --python "$(PYTHON)" --quiet
+	@printf '%s\n' "$(CURDIR)" > $@
+
+BENCH_SYNC = UV_PROJECT_ENVIRONMENT=.venv-bench $(SYNC) --no-default-groups --group bench
+
+$(BENCH_READY): uv.lock pyproject.toml | $(UV)
+	@echo "Building the environment of the benchmarks in .venv-bench ..."
+	@if [ -f $@ ] && [ "$$(cat $@)" != "$(CURDIR)" ]; then rm -rf .venv-bench; fi
+	@$(BENCH_SYNC) --python "$(PYTHON)" --offline --quiet 2>/dev/null || \
+	 $(BENCH_SYNC) --python "$(PYTHON)" --quiet
 	@printf '%s\n' "$(CURDIR)" > $@
 
 .tools/bin/uv:

@@ -6,7 +6,7 @@ import logging
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import urlsplit
 
 from airflow.sdk import Asset, AssetAlias
@@ -45,6 +45,16 @@ class EventExtra(TypedDict):
     prompt: str | None
     model: str | None
     size: str | None
+
+
+class BatchEventExtra(TypedDict):
+    """The ``extra`` of a batch's asset event: what each image is stands in the manifest."""
+
+    manifest: str
+    total: int
+    completed: int
+    failed: int
+    images: int
 
 
 def image_asset(
@@ -113,7 +123,7 @@ def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]
     only logged: the images are paid for, and their task must not fail for a note about them.
 
     :param outlets: the task's; those without events of their own (such as ``File``) are left alone.
-    :param result: a :class:`~airflow_provider_gptimg.result.Result`.
+    :param result: a :class:`~airflow_provider_gptimg.result.Result`, or that of a batch.
     """
     for outlet in outlets:
         try:
@@ -130,8 +140,11 @@ def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]
             )
 
 
-def event_extra(result: Mapping[str, Any]) -> EventExtra:
+def event_extra(result: Mapping[str, Any]) -> EventExtra | BatchEventExtra:
     """Return what an asset event says of a result."""
+    if "manifest" in result:
+        counts = {name: result[name] for name in ("manifest", "total", "completed", "failed", "images")}
+        return cast("BatchEventExtra", counts)
     hashes = [image["sha256"] for image in result["images"] if "uri" in image]
     return EventExtra(
         generation_id=result["generation_id"],
@@ -156,7 +169,10 @@ def _announce_alias(
     events: OutletEventAccessorsProtocol, alias: AssetAlias, result: Mapping[str, Any]
 ) -> None:
     event = events[alias]
-    for folder, images in images_by_folder(result).items():
+    folders = images_by_folder(result)
+    if "manifest" in result:
+        folders = {location(result["manifest"].rpartition("/")[0] + "/"): []}
+    for folder, images in folders.items():
         asset = Asset(uri=folder)
         key = AssetUniqueKey.from_asset(asset)
         # The author may have added the event already, in pre_execute.
@@ -170,5 +186,5 @@ def _announce_alias(
         log.info("Asset alias %s gets no event: without output_path there is no folder.", alias.name)
 
 
-def _add(event: Any, extra: EventExtra) -> None:
+def _add(event: Any, extra: Mapping[str, Any]) -> None:
     event.extra = {**extra, **event.extra}

@@ -19,6 +19,7 @@
         │   ├── GptImgUnavailableError              5xx, no connection, a broken one
         │   ├── GptImgMalformedAnswerError          HTML, empty, truncated, not an object
         │   └── GptImgAmbiguousSubmissionError      accepted or not? a retry looks again
+        ├── GptImgBatchError                        items of a batch failed; a retry makes what is missing
         ├── GptImgReferenceError                    a reference image could not be read; nothing was paid
         └── GptImgGenerationError                   about a generation that was accepted
             ├── GptImgGenerationFailedError         it failed at the service, which refunds it
@@ -127,6 +128,10 @@ class GptImgAmbiguousSubmissionError(GptImgServiceError):
     """Nobody can say whether a submission was accepted; a retry looks again before it pays."""
 
 
+class GptImgBatchError(GptImgError):
+    """Items of a batch failed; a retry goes on with what is missing."""
+
+
 class GptImgReferenceError(GptImgError):
     """A reference image could not be read; nothing was paid, and a retry may help."""
 
@@ -199,7 +204,7 @@ def from_api(error: ApiError) -> GptImgError:
     )
 
 
-def from_reason(reason: str | None, message: str, generation_id: str) -> GptImgError:
+def from_reason(reason: str | None, message: str, generation_id: str | None) -> GptImgError:
     """Return the exception for the reason code and message of a trigger event."""
     known = {kind.value: exception for kind, exception in _CLASSES.items()}
     return known.get(reason or "", GptImgServiceError)(message, generation_id=generation_id)

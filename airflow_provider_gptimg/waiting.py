@@ -15,6 +15,7 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.schedule import kind_of
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
@@ -39,6 +40,9 @@ class GenerationWait(BaseOperator):
     """Base of tasks that wait for one generation, deferred or not, and hand its result on."""
 
     conn_id: str
+    n: int = 1
+    """Images of the generation, where it is known: how long it takes depends on it."""
+
     generation: Generation | None = None
     """The generation this process last heard of, for :meth:`on_kill`."""
 
@@ -126,6 +130,7 @@ class GenerationWait(BaseOperator):
                 exponential_backoff=pace.exponential,
                 max_wait=pace.max_wait,
                 end_task=end_task,
+                kind=kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None,
             ),
             method_name="execute_complete",
             kwargs={

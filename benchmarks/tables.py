@@ -20,3 +20,11 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]
 
 def _text(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def print_markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under a head as Markdown, to be pasted into the documentation."""
+    print(f"\n{title}\n")
+    for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
+        print(f"| {' | '.join(_text(value) for value in row)} |")
+    print(flush=True)

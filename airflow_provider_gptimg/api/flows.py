@@ -19,14 +19,21 @@ from airflow_provider_gptimg.api import wire
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.limits import BURST_SECONDS
+from airflow_provider_gptimg.api.schedule import Course
 from airflow_provider_gptimg.api.wire import Reply, Request
+
+Worth = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send this request; the driver sends its :class:`Reply` back, or throws an ApiError."""
+    """Send this request; the driver sends its :class:`Reply` back, or throws an ApiError.
+
+    :param worth: returns how much sending it is worth now, where calls compete for a rate limit.
+    """
 
     request: Request
+    worth: Worth | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,12 @@ POLL_FAILURES_TOLERATED = 5
 
 
 def call(
-    request: Request, *, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS
+    request: Request,
+    *,
+    clock: Clock,
+    give_up_at: float,
+    attempts: int = CONNECT_ATTEMPTS,
+    worth: Worth | None = None,
 ) -> Flow[Reply]:
     """Send one request, and again while the service surely did not accept it.
 
@@ -76,7 +88,7 @@ def call(
     while True:
         attempt += 1
         try:
-            reply = _reply(request, (yield Send(request)))
+            reply = _reply(request, (yield Send(request, worth)))
             error = wire.error_in(reply, now=clock())
             if error is None:
                 return reply
@@ -135,7 +147,9 @@ class Pace:
         return max(MIN_PAUSE, pause if self.max_wait is None else min(pause, self.max_wait))
 
 
-def look(generation_id: str, *, pace: Pace, deadline: float, clock: Clock) -> Flow[Generation]:
+def look(
+    generation_id: str, *, pace: Pace, deadline: float, clock: Clock, worth: Worth | None = None
+) -> Flow[Generation]:
     """Look at a generation until one look succeeds, tolerating a few failures in a row.
 
     :raises ApiError: at once for what no further look can mend (401, 403, 404), after too many failures
@@ -145,7 +159,7 @@ def look(generation_id: str, *, pace: Pace, deadline: float, clock: Clock) -> Fl
     while True:
         try:
             request = wire.status_query(generation_id)
-            reply = yield from call(request, clock=clock, give_up_at=deadline, attempts=1)
+            reply = yield from call(request, clock=clock, give_up_at=deadline, attempts=1, worth=worth)
             return wire.read_generation(reply, asked_id=generation_id)
         except ApiError as error:
             error.about(generation_id)
@@ -168,12 +182,14 @@ def wait(
     deadline: float,
     clock: Clock,
     first_look_after: float | None = None,
+    course: Course | None = None,
     on_unknown_status: Callable[[str], None] = lambda status: None,
 ) -> Flow[Generation]:
     """Wait until a generation is completed, and return it with its images.
 
     :param deadline: Unix seconds; there is one last look at it.
     :param first_look_after: seconds before the first look, the pace's own pause by default.
+    :param course: what was learned of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
     """
@@ -181,8 +197,12 @@ def wait(
     pause = pace.pause(1) if first_look_after is None else first_look_after
     while True:
         yield Sleep(_until(deadline, pause, clock))
-        generation = yield from look(generation_id, pace=pace, deadline=deadline, clock=clock)
+        generation = yield from look(
+            generation_id, pace=pace, deadline=deadline, clock=clock, worth=course.worth if course else None
+        )
         looks += 1
+        if course:
+            course.saw(generation)
         if generation.is_final:
             return generation.completed()
         if generation.is_unknown and generation.status not in unknown:
@@ -190,7 +210,8 @@ def wait(
             on_unknown_status(generation.status)
         if clock() >= deadline:
             raise _timeout(generation_id, f"its status is still {generation.status!r}")
-        pause = pace.pause(looks)
+        advised = course.pause() if course else None
+        pause = pace.pause(looks) if advised is None else max(MIN_PAUSE, advised)
 
 
 def _until(deadline: float, pause: float, clock: Clock) -> float:

@@ -69,6 +69,13 @@ class Generation:
             return 0.0
         return max(0.0, (self.answered_at or now) - self.created_at)
 
+    @property
+    def duration(self) -> float | None:
+        """The seconds it took, where the service says so."""
+        if self.created_at is None or self.completed_at is None:
+            return None
+        return max(0.0, self.completed_at - self.created_at)
+
     def is_expired(self, now: float) -> bool:
         """Return whether its images are gone at ``now`` (Unix seconds)."""
         if self.status != COMPLETED:

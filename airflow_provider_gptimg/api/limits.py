@@ -43,6 +43,7 @@ class Bucket:
     """
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self.rate = rate
         self._interval = 1.0 / rate
         self._tolerance = max(0.0, rate * BURST_SECONDS * MARGIN - 1.0) * self._interval
         self._clock = clock
@@ -60,6 +61,15 @@ class Bucket:
             if self._clock() >= self._closed_until:
                 return
             # Closed while we slept: the turn is void, and a new one is booked after the pause.
+
+    def take(self) -> float:
+        """Take a turn if there is one and return 0, else the seconds until there may be one."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._full_at - self._tolerance)
+            if turn == now:
+                self._full_at = max(self._full_at, now) + self._interval
+            return turn - now
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for so many seconds, then at the allowed rate without a burst."""
@@ -83,6 +93,11 @@ class Buckets:
             "submit": Bucket(limits.submits, clock),
             "query": Bucket(limits.queries, clock),
         }
+
+    @property
+    def queries(self) -> Bucket:
+        """The limit of status queries."""
+        return self._buckets["query"]
 
     def turns(self, category: Category) -> Iterable[float]:
         """Return the sleeps, in seconds, until a call's turn has come."""

@@ -1,4 +1,4 @@
-"""What a whole process shares per account: one limiter, and one async client per event loop."""
+"""What a process shares per account: one limiter, what it learned, and one client per event loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from airflow_provider_gptimg.api.client import AsyncClient, warm_up
 from airflow_provider_gptimg.api.limits import Buckets
+from airflow_provider_gptimg.api.schedule import Schedules
 from airflow_provider_gptimg.api.settings import Settings
 
 
@@ -17,6 +18,12 @@ from airflow_provider_gptimg.api.settings import Settings
 def buckets_for(settings: Settings) -> Buckets:
     """Return the process's limiter for an account; the same for equal settings."""
     return Buckets(settings.limits)
+
+
+@lru_cache(maxsize=64)
+def schedules_for(settings: Settings) -> Schedules:
+    """Return what the process learned of an account's generations; it outlives the client."""
+    return Schedules()
 
 
 @dataclass
@@ -34,10 +41,13 @@ async def shared_client(settings: Settings) -> AsyncIterator[AsyncClient]:
 
     A thousand triggers so hold one connection pool, and a changed key gets a client of its own.
     """
-    await asyncio.to_thread(warm_up, settings)
     key = (id(asyncio.get_running_loop()), settings)
     if key not in _clients:
-        _clients[key] = _Shared(AsyncClient(settings, buckets=buckets_for(settings)))
+        await asyncio.to_thread(warm_up, settings)
+    if key not in _clients:
+        _clients[key] = _Shared(
+            AsyncClient(settings, buckets=buckets_for(settings), schedules=schedules_for(settings))
+        )
     shared = _clients[key]
     shared.users += 1
     try:

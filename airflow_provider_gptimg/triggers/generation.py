@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES, ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.schedule import Course
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.handover import push_result
-from airflow_provider_gptimg.triggers.pulse import next_beat
+from airflow_provider_gptimg.triggers.holding import HoldingTrigger
 
 with suppress(ImportError):
     # What a connection is read through. Every process of Airflow has it loaded by now; loading it at
@@ -28,7 +29,7 @@ with suppress(ImportError):
 _STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
 
 
-class GptImgGenerationTrigger(BaseTrigger):
+class GptImgGenerationTrigger(HoldingTrigger):
     """Fires one event when a generation is over or cannot be watched any longer.
 
     The event is ``{"status": "completed" | "failed" | "timeout" | "error", "generation_id": str}``,
@@ -42,18 +43,13 @@ class GptImgGenerationTrigger(BaseTrigger):
     :param exponential_backoff: double the interval from look to look.
     :param max_wait: most seconds between two looks.
     :param end_task: end the task from here, without resuming it on a worker, if that can be done.
+    :param kind: which generations take about as long, such as ``gpt-image-2/2K/1`` (model, resolution,
+        n); they learn from each other when to look. None: those of the connection that say no kind.
     """
 
-    hold_back: ClassVar[float] = 10.0
-    """Seconds after its start before which there is no event, and up to three times as many while the
-    scheduler has no heartbeat. A task that is queued again before the scheduler has handled the end of
-    its first half is failed as "state changed externally" (apache/airflow#66374). Two things delay
-    that: every seventh worker or so is seen to end only after another ``[workers]
-    min_heartbeat_interval`` (5 s; its supervisor just misses it), and then the scheduler's loop has to
-    come round. A scheduler whose loop takes 30 s counts as dead."""
-
     first_look_after: ClassVar[float] = 5.0
-    """Seconds before the first look; the service's own advice (contract: Status)."""
+    """Seconds before the first look of a trigger that ends its task, the service's own advice (contract:
+    Status). The others first look when an event may be sent, unless it was learned that this is too early."""
 
     def __init__(
         self,
@@ -65,6 +61,7 @@ class GptImgGenerationTrigger(BaseTrigger):
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         end_task: bool = False,
+        kind: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.generation_id = generation_id
@@ -74,6 +71,7 @@ class GptImgGenerationTrigger(BaseTrigger):
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.end_task = end_task
+        self.kind = kind
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the keyword arguments, JSON scalars all; no key, no prompt."""
@@ -87,12 +85,13 @@ class GptImgGenerationTrigger(BaseTrigger):
                 "exponential_backoff": self.exponential_backoff,
                 "max_wait": self.max_wait,
                 "end_task": self.end_task,
+                "kind": self.kind,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event."""
-        settled = asyncio.create_task(self._settle())
+        settled = asyncio.create_task(self.settle())
         try:
             generation, event = await self._watch()
             if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
@@ -112,32 +111,31 @@ class GptImgGenerationTrigger(BaseTrigger):
             LIVES,
         )
 
-    async def _settle(self) -> None:
-        """Wait until the scheduler has surely handled the end of the worker that deferred."""
-        # Spread out, as in _watch.
-        seen_to_end = self.hold_back * random.uniform(0.7, 0.85)
-        await asyncio.sleep(seen_to_end)
-        with suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.gather(
-                asyncio.sleep(self.hold_back - seen_to_end),
-                asyncio.wait_for(next_beat(), 3 * self.hold_back - seen_to_end),
-            )
-
     async def _watch(self) -> tuple[Generation | None, dict[str, Any]]:
+        began = time.time()
         # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
         # thousand over, does not do everything at once.
-        pause = min(self.first_look_after, self.hold_back, self.deadline - time.time())
-        await asyncio.sleep(pause * random.uniform(0.8, 1.0))
+        pause = min(self.first_look_after, self.hold_back, self.deadline - began)
+        await asyncio.sleep(pause * random.uniform(0.4, 1.0))
         try:
             hook = GptImgHook(self.conn_id)
             async with hook.async_client() as client:
+                pace = Pace(self.poll_interval, self.exponential_backoff, self.max_wait)
+                course = Course(
+                    client.schedules.of(self.kind),
+                    self.poll_interval,
+                    time.time,
+                    since=began,
+                    advise=not self.exponential_backoff and self.max_wait is None,
+                )
                 generation = await client.run(
                     flows.wait(
                         self.generation_id,
-                        pace=Pace(self.poll_interval, self.exponential_backoff, self.max_wait),
+                        pace=pace,
                         deadline=self.deadline,
                         clock=time.time,
-                        first_look_after=0.0,
+                        first_look_after=self._first_look(course, time.time() - began),
+                        course=course,
                         on_unknown_status=hook.log_unknown_status(self.generation_id),
                     )
                 )
@@ -151,6 +149,12 @@ class GptImgGenerationTrigger(BaseTrigger):
             self.log.exception("Waiting for generation %s failed.", self.generation_id)
             return None, self._event("error", Kind.UNREACHABLE.value, f"{type(error).__name__}: {error}")
         return generation, self._event("completed")
+
+    def _first_look(self, course: Course, gone: float) -> float:
+        """Return the seconds until the first look, so many after the start."""
+        # Unless the task is ended from here, what is seen earlier would only be held back.
+        needed = min(self.first_look_after, self.hold_back) if self.end_task else self.hold_back
+        return max(needed * random.uniform(0.8, 1.0) - gone, course.pause() or 0.0)
 
     def _event(self, status: str, reason: str | None = None, message: str | None = None) -> dict[str, Any]:
         event = {"status": status, "generation_id": self.generation_id}

@@ -34,6 +34,13 @@ async def next_beat() -> None:
         latest = await _last_beat()
 
 
+async def beat_within(seconds: float) -> str | None:
+    """Return the time of the scheduler's latest heartbeat; None where nobody tells it so soon."""
+    with suppress(TimeoutError, asyncio.TimeoutError):
+        return await asyncio.wait_for(_last_beat(), seconds)
+    return None
+
+
 async def _last_beat() -> str | None:
     loop = asyncio.get_running_loop()
     began, look = _looks.get(loop, (0.0, None))

@@ -18,9 +18,9 @@ def database() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers fire at once: nothing races with them where no scheduler is."""
-    from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
+    from airflow_provider_gptimg.triggers.holding import HoldingTrigger
 
-    monkeypatch.setattr(GptImgGenerationTrigger, "hold_back", 0.05)
+    monkeypatch.setattr(HoldingTrigger, "hold_back", 0.05)
 
 
 @pytest.fixture

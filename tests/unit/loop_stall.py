@@ -14,11 +14,11 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
+from benchmarks.loop_watch import Watch
 
 
 async def fired(trigger: GptImgGenerationTrigger) -> str:
@@ -27,29 +27,11 @@ async def fired(trigger: GptImgGenerationTrigger) -> str:
     raise AssertionError("the trigger ended without an event")
 
 
-def coreless() -> float:
-    """Return the seconds for which this thread has waited for a core so far; 0 where nobody says."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
-
-
-async def longest_stall(until: asyncio.Event) -> float:
-    """Return the longest time in seconds by which the loop was late, until the event is set."""
-    stall = 0.0
-    while not until.is_set():
-        before = time.monotonic() - coreless()
-        await asyncio.sleep(0.005)
-        stall = max(stall, time.monotonic() - coreless() - before - 0.005)
-    return stall
-
-
 async def measure(generation_ids: list[str]) -> dict[str, object]:
     gc.collect()
     gc.freeze()  # collecting what importing Airflow left behind is no doing of the triggers
-    done = asyncio.Event()
-    watchdog = asyncio.create_task(longest_stall(done))
+    watch = Watch()
+    watching = asyncio.create_task(watch.run())
     deadline = time.time() + 60
     statuses = await asyncio.gather(
         *(
@@ -57,8 +39,9 @@ async def measure(generation_ids: list[str]) -> dict[str, object]:
             for name in generation_ids
         )
     )
-    done.set()
-    return {"stall": await watchdog, "statuses": sorted(set(statuses))}
+    await asyncio.sleep(0.05)  # lets the watch see the end
+    watching.cancel()
+    return {"stall": watch.stall, "statuses": sorted(set(statuses))}
 
 
 def main(base_url: str, count: int) -> None:

@@ -19,7 +19,7 @@ from driving import Clock
 from raw_service import Behaviour, RawService, hangs, http, raw_service, repeats, resets, says
 
 from airflow_provider_gptimg import __version__
-from airflow_provider_gptimg.api import flows, wire
+from airflow_provider_gptimg.api import client, flows, wire
 from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep
@@ -321,3 +321,26 @@ async def test_a_cancelled_wait_closes_its_flow(serve: Any) -> None:
         await task
     assert closed == [True]
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://toapis.example",
+        "http://127.0.0.1:8787",
+        "https://proxy.example/images/api",
+        "http://[::1]:99",
+    ],
+)
+@pytest.mark.parametrize("generation_id", ["task_img_1", "a/../b", "with space?#", "ünïcode"])
+def test_a_status_query_goes_where_httpx_would_send_it(base_url: str, generation_id: str) -> None:
+    """It is built by hand, because it is made by the thousand; host, path and headers must be the same."""
+    settings = Settings(base_url=base_url, api_key="sk-test")
+    query = wire.status_query(generation_id)
+    opened = httpx.AsyncClient(base_url=base_url, headers={"Authorization": "Bearer sk-test"})
+    by_hand = client._built(opened, settings.base_url, query)
+    by_httpx = opened.build_request("GET", query.path)
+    assert by_hand.url == by_httpx.url
+    assert by_hand.url.raw_path == by_httpx.url.raw_path
+    assert by_hand.headers == by_httpx.headers
+    assert by_hand.extensions["timeout"] == by_httpx.extensions["timeout"]

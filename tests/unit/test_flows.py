@@ -10,7 +10,8 @@ from driving import START, Answer, Clock, Story, drive, fault, no_answer, no_con
 
 from airflow_provider_gptimg.api import flows, wire
 from airflow_provider_gptimg.api.errors import ApiError, Kind
-from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.flows import Pace, Send, Sleep
+from airflow_provider_gptimg.api.schedule import Course, Schedule
 
 RUNNING = reply({"id": "task_1", "status": "in_progress"})
 URL = "https://x/1.png"
@@ -153,6 +154,39 @@ def test_exponential_pauses_double_up_to_their_maximum() -> None:
     story = waited(*[RUNNING] * 9, DONE, pace=Pace(8.0, exponential=True, max_wait=60.0), limit=9e5)
     for look, gap in enumerate(gaps(story)[1:]):
         assert min(4 * 2**look, 60) - 1e-3 <= gap <= min(8 * 2**look, 60) + 1e-3
+
+
+def experienced() -> Schedule:
+    """Return a schedule that has seen 40 generations finish between 18 and 22 seconds."""
+    schedule = Schedule()
+    for number in range(40):
+        schedule.learn(0.0, 18.0 + number / 10, "completed")
+    return schedule
+
+
+def test_a_learned_schedule_goes_before_the_pace_and_keeps_learning() -> None:
+    schedule, clock = experienced(), Clock()
+    course = Course(schedule, 5.0, clock)
+    flow = flows.wait("task_1", pace=Pace(5.0), deadline=START + 99, clock=clock, course=course)
+    running = lambda request, now: DONE if now >= START + 20.3 else RUNNING  # noqa: E731
+    story = drive(flow, [], clock, then=running)
+    assert [at for at in story.times if at < 9] == [story.times[0]], "one look before anything can be done"
+    assert max(gaps(story)[2:]) < 6 and story.times[-1] - 20.3 < 3  # noqa: PT018
+    assert schedule._table.finishes == 41
+
+
+def test_a_look_says_what_it_is_worth() -> None:
+    clock = Clock()
+    course = Course(experienced(), 5.0, clock)
+    flow = flows.wait("task_1", pace=Pace(5.0), deadline=START + 99, clock=clock, course=course)
+    assert isinstance(next(flow), Sleep)
+    clock.now += 20.0
+    send = flow.send(None)
+    assert isinstance(send, Send)
+    assert send.worth
+    assert send.worth() > 0.5
+    assert isinstance(flow.send(RUNNING), Sleep)
+    assert send.worth() == 0.0
 
 
 @pytest.mark.parametrize("limit", [0.0, -5000.0, 2.0, 20.0, 333.3])

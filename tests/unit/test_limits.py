@@ -148,3 +148,29 @@ def test_threads_share_one_bucket() -> None:
         thread.join()
     assert len(left) == 80
     assert max(left) - began >= 80 / rate * 0.9, "80 calls at 100 a second"
+
+
+@pytest.mark.parametrize("rate", [5.0, 50.0])
+def test_turns_that_are_taken_and_turns_that_are_booked_share_the_rate(rate: float) -> None:
+    clock = Clock(1_000.0)
+    bucket, left = Bucket(rate, clock), list[float]()
+    while clock.now < 1_030.0:
+        wait = bucket.take()
+        if wait > 0:
+            assert bucket.take() == wait, "asking takes nothing"
+            left.append(clock.now + next(bucket.turns()))  # another thread books this very turn
+            clock.now += wait
+        else:
+            left.append(clock.now)
+    assert len(left) == pytest.approx(rate * (30 + BURST_SECONDS), rel=0.1)
+    assert most_above(sorted(left), rate) <= rate * BURST_SECONDS + 1e-6
+
+
+def test_no_turn_is_taken_in_a_pause() -> None:
+    clock = Clock(1_000.0)
+    bucket = Bucket(5.0, clock)
+    bucket.pause(7.0)
+    assert bucket.take() == pytest.approx(7.0)
+    clock.now += 7.0
+    assert bucket.take() == 0.0
+    assert bucket.take() == pytest.approx(0.2), "no burst after a pause"

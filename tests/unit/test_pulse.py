@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -148,3 +149,13 @@ async def test_the_trigger_waits_for_a_beat_but_not_for_ever(
     beat.cancel()
     assert event["status"] == "error"
     assert least <= time.monotonic() - began <= most
+
+
+async def test_an_api_server_that_takes_calls_and_never_answers_delays_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/execution/"
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", url)
+        trigger = Brisk(generation_id="task_1", deadline=time.time() + 60, conn_id="none")
+        assert 0.9 <= await seconds_of(anext(trigger.run())) <= 1.8

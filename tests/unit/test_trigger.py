@@ -16,6 +16,7 @@ import pytest
 from service import CREATED, GENERATION_ID, Answer, Script, scripted
 
 from airflow_provider_gptimg.hooks import shared
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 from dev.emulator import EmulatorProcess
 
@@ -90,7 +91,12 @@ async def test_no_event_in_the_first_seconds(service: Script) -> None:
 
 def test_serialize_round_trip() -> None:
     first = GptImgGenerationTrigger(
-        generation_id="a/b", conn_id="c", poll_interval=7.5, deadline=1790000000.5, max_wait=60.0
+        generation_id="a/b",
+        conn_id="c",
+        poll_interval=7.5,
+        deadline=1790000000.5,
+        max_wait=60.0,
+        kind="m/2K/1",
     )
     path, arguments = first.serialize()
     assert path == "airflow_provider_gptimg.triggers.generation.GptImgGenerationTrigger"
@@ -153,6 +159,17 @@ async def test_all_triggers_of_a_loop_share_one_client(service: Script) -> None:
         clients.add(len(shared._clients))
         await asyncio.sleep(0.01)
     assert clients == {0, 1}
+
+
+async def test_what_was_learned_outlives_the_client_and_is_kept_by_kind(service: Script) -> None:
+    now = int(time.time())
+    service.status = [Answer({**COMPLETED.body, "created_at": now - 21, "completed_at": now - 1})]
+    for kind in ("m/2K/1", "m/2K/1", None):
+        await fired(trigger(kind=kind))
+        assert not shared._clients
+    schedules = shared.schedules_for(GptImgHook().settings)
+    finishes = [schedules.of(kind)._table.finishes for kind in ("m/2K/1", None, "m/1K/1")]
+    assert finishes == [2, 1, 0]
 
 
 async def test_killed_says_where_the_image_is(capsys: pytest.CaptureFixture[str]) -> None:
