@@ -68,7 +68,8 @@ class Turnstile:
             turn = self._best()
             del self._queue[turn]
             self._free -= 1
-            turn.set_result(None)
+            if not turn.cancelled():  # else its task, once it notices, leaves
+                turn.set_result(None)
 
     def _wake(self) -> None:
         self._alarm = False

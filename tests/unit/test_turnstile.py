@@ -153,3 +153,17 @@ async def test_five_thousand_waits_cost_little() -> None:
     assert taken < 4.0, "a fifth of a core at most"
     for task in gate.tasks.values():
         task.cancel()
+
+
+async def test_one_that_gives_up_just_when_a_place_is_freed_keeps_no_place() -> None:
+    gate = Gate(rate=1_000.0, places=1)
+    await gate.come("first")
+    await gate.come("gives up", worth=2.0)
+    await gate.come("last", worth=1.0)
+    gate.tasks["gives up"].cancel()  # its task has not run yet
+    gate.turnstile.leave()
+    await gate.settled()
+    assert gate.entered == ["first", "last"]
+    gate.turnstile.leave()
+    await gate.come("later")
+    assert gate.entered == ["first", "last", "later"]
