@@ -119,3 +119,13 @@ def test_a_task_whose_trigger_is_lost_knows_what_it_asked_for(run):
     assert "Airflow gave up the wait" in log
     if "task state store" not in log:  # Airflow 3.3 remembers
         assert result["prompt"] == "a kite"
+
+
+def test_every_field_renders_in_the_ui(run):
+    from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+
+    rendered = run.task("stored").details()["rendered_fields"]
+    assert set(rendered) == set(GptImgGenerateOperator.template_fields)
+    assert rendered["prompt"] == "a harbour"
+    assert rendered["output_path"].startswith("file:///")
+    assert rendered["n"] in (1, "1")
