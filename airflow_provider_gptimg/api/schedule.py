@@ -30,15 +30,15 @@ from airflow_provider_gptimg.api.lifetable import LifeTable
 ENOUGH = 30
 """Finishes of a kind before its schedule is followed."""
 
-SHARE = 0.97
+SHARE = 0.96
 """Share of a fixed interval's looks that is planned for: what is known is never quite true."""
 
-LEAST_MEAN_GAP = 0.95
+LEAST_MEAN_GAP = 0.9
 """Least gap on average since the submission, in intervals: a fixed interval's jitter makes some as short."""
 
 LEAST_GAP = 0.5
 MOST_GAP = 3.0
-FIRST_GAP = 2.0
+FIRST_GAP = 2.5
 """Bounds of a gap, in intervals: the service may have become faster, and before the first look nobody
 knows how long ago the submission was."""
 
