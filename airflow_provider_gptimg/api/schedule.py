@@ -30,7 +30,7 @@ from airflow_provider_gptimg.api.lifetable import LifeTable
 ENOUGH = 30
 """Finishes of a kind before its schedule is followed."""
 
-SHARE = 0.96
+SHARE = 0.94
 """Share of a fixed interval's looks that is planned for: what is known is never quite true."""
 
 LEAST_MEAN_GAP = 0.9
