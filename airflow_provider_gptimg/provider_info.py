@@ -74,6 +74,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": INTEGRATION,
                 "python-modules": [
                     "airflow_provider_gptimg.operators.generate",
+                    "airflow_provider_gptimg.operators.batch",
                     "airflow_provider_gptimg.operators.upload",
                     "airflow_provider_gptimg.operators.download",
                 ],
@@ -88,7 +89,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": INTEGRATION,
-                "python-modules": ["airflow_provider_gptimg.triggers.generation"],
+                "python-modules": [
+                    "airflow_provider_gptimg.triggers.generation",
+                    "airflow_provider_gptimg.triggers.batch",
+                ],
             }
         ],
         "task-decorators": [

@@ -155,6 +155,8 @@ def move(local: Path, target: ObjectStoragePath) -> None:
     """Put a file under its final name at once, whole: a reader never sees half of it."""
     if target.protocol not in OBJECT_STORES:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():  # into which a move would put the file
+            raise IsADirectoryError(f"{target} is a folder")
     # Always the same name, so that a repeat overwrites what a killed attempt left.
     part = target.parent / f".{target.name}.part"
     try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import quantiles
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -28,3 +32,25 @@ def print_markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[obje
     for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
         print(f"| {' | '.join(_text(value) for value in row)} |")
     print(flush=True)
+
+
+def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 95th percentile; not a number where there are fewer than two values."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    twentieths = quantiles(values, n=20)
+    return twentieths[9], twentieths[18]
+
+
+def machine() -> str:
+    """Return what was measured on, and the day."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    today = datetime.now(timezone.utc).date().isoformat()
+    return f"{os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {today}"

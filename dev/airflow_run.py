@@ -88,6 +88,11 @@ class RunTask:
         state: str | None = self.details()["state"]
         return state
 
+    def tries(self) -> int:
+        """Return how often the task was attempted, retries and clears included."""
+        answer = self.run.api.request("GET", f"{self._path}/tries")
+        return len(answer["task_instances"])
+
     def wait(self, *states: str, timeout: float = 60) -> str:
         """Wait until the task is in one of ``states`` (by default: has ended) and return which."""
         wanted: Collection[str] = states or FINAL_TASK_STATES

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from dev.processes import ManagedProcess, StartupError, free_port, tail, wait_until
@@ -17,6 +18,9 @@ DEBIAN_BINARIES = Path("/usr/lib/postgresql")
 
 UNPRIVILEGED_USER = "postgres"
 """PostgreSQL refuses to run as root; its packages create this user."""
+
+DRIVERS = ("psycopg2", "asyncpg")
+"""What Airflow talks to PostgreSQL with."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -47,12 +51,12 @@ def _server_user() -> str | None:
 
 
 def available() -> bool:
-    """Tell whether a server can be started on this machine."""
+    """Tell whether a server can be started on this machine, and Airflow can talk to it."""
     try:
         _server_user()
     except KeyError:
         return False
-    return all(find_binary(name) for name in ("initdb", "postgres"))
+    return all(map(find_binary, ("initdb", "postgres"))) and all(map(find_spec, DRIVERS))
 
 
 class PostgresServer:

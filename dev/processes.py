@@ -79,6 +79,16 @@ def session_members(session_id: int) -> list[psutil.Process]:
     return members
 
 
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """Return the CPU seconds of living processes so far, their children that have ended included."""
+    spent = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
+
+
 def signal_all(processes: Iterable[psutil.Process], sig: int) -> None:
     """Send a signal to each process that still lives."""
     for process in processes:

@@ -14,7 +14,14 @@ import psutil
 
 from dev.airflow_api import AirflowApi
 from dev.airflow_env import airflow_environment
-from dev.processes import ManagedProcess, StartupError, free_port, signal_all, wait_until
+from dev.processes import (
+    ManagedProcess,
+    StartupError,
+    cpu_seconds,
+    free_port,
+    signal_all,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,10 +152,10 @@ class AirflowStack:
         self.processes[name].stop()
         self.start(component or name, name)
 
-    def run_command(self, *arguments: str, timeout: float = 120) -> str:
-        """Run an ``airflow`` command against this installation and return what it printed."""
+    def run_command(self, *arguments: str, program: str = AIRFLOW, timeout: float = 120) -> str:
+        """Run an ``airflow`` command, or another program, against this installation; return its output."""
         result = subprocess.run(
-            [AIRFLOW, *arguments],
+            [program, *arguments],
             env=self._unmeasured_env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -159,8 +166,13 @@ class AirflowStack:
         )
         if result.returncode:
             last = "\n".join(result.stdout.splitlines()[-20:])
-            raise StartupError(f"airflow {' '.join(arguments)} failed ({result.returncode}):\n{last}")
+            name = Path(program).name
+            raise StartupError(f"{name} {' '.join(arguments)} failed ({result.returncode}):\n{last}")
         return result.stdout
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds that all components have taken so far, with what they started."""
+        return sum(cpu_seconds(process.members()) for process in self.processes.values())
 
     def task_processes(self) -> list[psutil.Process]:
         """Return the processes that run a task's code now: children of the executor's workers."""

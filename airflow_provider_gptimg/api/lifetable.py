@@ -54,7 +54,7 @@ class LifeTable:
     def hazards(self) -> list[tuple[float, float]]:
         """Return (width in seconds, hazard per second) from age 0 up to the age too few have reached."""
         finished, watched = _smooth(self._finished), _smooth(self._watched)
-        if not any(finished):
+        if not any(finished) or not any(watched):  # nothing finished, or all did within no time
             return []
         least = LEAST_SHARE * sum(finished) / sum(watched)
         known = []

@@ -22,7 +22,7 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import Balance, File, Upload
 from airflow_provider_gptimg.exceptions import translated
-from airflow_provider_gptimg.hooks.shared import buckets_for, shared_client
+from airflow_provider_gptimg.hooks.shared import buckets_for, settings_of, shared_client
 from airflow_provider_gptimg.provider_info import UI_FIELD_BEHAVIOUR
 
 WAIT_LIMIT = 1800.0
@@ -83,8 +83,8 @@ class GptImgHook(BaseHook):
 
         :raises GptImgValidationError: if the connection is not usable.
         """
-        connection = await self._connection()
-        async with shared_client(_settings(connection)) as client:
+        settings = await settings_of(self.conn_id, self._read_settings)
+        async with shared_client(settings) as client:
             yield client
 
     def submit(
@@ -202,11 +202,11 @@ class GptImgHook(BaseHook):
 
         return self.run(flow())
 
-    async def _connection(self) -> Any:
+    async def _read_settings(self) -> Settings:
         # Airflow 3.0 has no async look-up, and its plain one must not be called in the event loop.
         if hasattr(self, "aget_connection"):
-            return await self.aget_connection(self.conn_id)
-        return await sync_to_async(self.get_connection)(self.conn_id)
+            return _settings(await self.aget_connection(self.conn_id))
+        return _settings(await sync_to_async(self.get_connection)(self.conn_id))
 
 
 def _check_business_id(value: str | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_gptimg.api.client import AsyncClient, warm_up
 from airflow_provider_gptimg.api.limits import Buckets
@@ -24,6 +26,33 @@ def buckets_for(settings: Settings) -> Buckets:
 def schedules_for(settings: Settings) -> Schedules:
     """Return what the process learned of an account's generations; it outlives the client."""
     return Schedules()
+
+
+READ_AGAIN_AFTER = 30.0
+"""Seconds for which a connection that was read serves other waits. Each reading goes through the one
+process that supervises all triggers, which a thousand of them at once would keep busy for a minute."""
+
+_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[Settings]]]] = (
+    WeakKeyDictionary()
+)
+
+
+async def settings_of(conn_id: str, read: Callable[[], Coroutine[Any, Any, Settings]]) -> Settings:
+    """Return a connection's settings, read once for all who ask within some seconds.
+
+    :param read: reads the connection; what it raises, all who wait for it get, and the next one reads again.
+    """
+    loop = asyncio.get_running_loop()
+    readings = _readings.setdefault(loop, {})
+    until, reading = readings.get(conn_id, (0.0, None))
+    if reading is None or (reading.done() and (_has_failed(reading) or loop.time() >= until)):
+        reading = loop.create_task(read())
+        readings[conn_id] = (loop.time() + READ_AGAIN_AFTER, reading)
+    return await asyncio.shield(reading)  # it belongs to all, also if one of them is cancelled
+
+
+def _has_failed(reading: asyncio.Task[Settings]) -> bool:
+    return reading.cancelled() or reading.exception() is not None
 
 
 @dataclass

@@ -212,3 +212,10 @@ def test_kinds_learn_apart_and_are_bounded() -> None:
         kinds.of("a")
     assert kinds.of("a") is first, "what is used is kept"
     assert len(kinds._by_kind) <= schedules.MOST_KINDS
+
+
+def test_generations_that_take_no_time_teach_nothing() -> None:
+    schedule = Schedule()
+    for _ in range(100):
+        schedule.learn(0.0, 0.0, "completed")
+    assert schedule.plan is None

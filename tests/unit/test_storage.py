@@ -121,6 +121,16 @@ def test_no_result_is_fetched_from_a_private_place(url: str) -> None:
     assert refused.value.kind is Kind.DOWNLOAD
 
 
+def test_a_folder_in_the_place_of_the_file_is_an_error(
+    gptimg_emulator: Any, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "images-abc-0.png").mkdir()
+    with pytest.raises(ApiError, match="is a folder") as failed:
+        storage(gptimg_emulator, tmp_path).store(0, url)
+    assert failed.value.kind is Kind.STORAGE
+    assert [path.name for path in tmp_path.rglob("*")] == ["images-abc-0.png"]
+
+
 def test_a_full_disk_leaves_nothing_behind(gptimg_emulator: Any, url: str, tmp_path: Path) -> None:
     """The kernel's own limit on the size of a file stands in for a disk that is full."""
     limited = resource.getrlimit(resource.RLIMIT_FSIZE)

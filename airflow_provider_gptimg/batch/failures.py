@@ -1,0 +1,60 @@
+"""The failed items of a batch: when they end it, and whether a retry could mend that."""
+
+from __future__ import annotations
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+
+REFUSES_ALL = frozenset({Kind.AUTHENTICATION, Kind.QUOTA, Kind.PERMISSION})
+"""Refusals that would meet every other item too, now and in a retry."""
+
+HITS_ALL = frozenset({Kind.UNREACHABLE, Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.AMBIGUOUS, Kind.STORAGE})
+"""Failures, after some patience, that lie in no item: going on would make all the others fail too, or pay
+for images that cannot be stored. A retry may find it mended."""
+
+LASTING = frozenset({Kind.INVALID, Kind.BAD_REQUEST, Kind.POLICY, Kind.MODEL_UNAVAILABLE, Kind.UNDECIDED})
+"""Failures of an item that no retry can mend, or may: it is not submitted again before a Clear."""
+
+
+class Failures:
+    """Counts the failed items of a batch.
+
+    :param most: so many may fail before no more are submitted; None for any number.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self.count = 0
+        self.stopped_by: ApiError | None = None
+        self._most = most
+        self._lasting = 0
+        self._first_lasting: ApiError | None = None
+        self._is_halted = False
+
+    def add(self, error: ApiError) -> None:
+        """Count the failure of an item."""
+        self.count += 1
+        if error.kind in LASTING:
+            self._lasting += 1
+            self._first_lasting = self._first_lasting or error
+        if self.stopped_by is None and (
+            error.kind in REFUSES_ALL | HITS_ALL or self._is_too_many(self.count)
+        ):
+            self.stopped_by = error
+
+    def halt(self) -> None:
+        """Submit no more, for a reason that lies in no item."""
+        self._is_halted = True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more items are to be submitted."""
+        return self._is_halted or self.stopped_by is not None
+
+    @property
+    def final(self) -> ApiError | None:
+        """The failure for which a retry would end as this attempt does."""
+        if self.stopped_by and self.stopped_by.kind in REFUSES_ALL:
+            return self.stopped_by
+        return self._first_lasting if self._is_too_many(self._lasting) else None
+
+    def _is_too_many(self, count: int) -> bool:
+        return self._most is not None and count > self._most

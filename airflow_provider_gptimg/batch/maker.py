@@ -1,0 +1,223 @@
+"""Making one item of a batch: submit or find it, wait, store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, NamedTuple
+
+from airflow_provider_gptimg.api import flows
+from airflow_provider_gptimg.api.client import AsyncClient
+from airflow_provider_gptimg.api.errors import ApiError
+from airflow_provider_gptimg.api.flows import Flow, Send, T
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.models import pixels
+from airflow_provider_gptimg.api.schedule import Course
+from airflow_provider_gptimg.api.submission import Known, Reconciler, Submission
+from airflow_provider_gptimg.api.wire import Reply
+from airflow_provider_gptimg.batch.activity import Activity
+from airflow_provider_gptimg.batch.items import Item
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
+from airflow_provider_gptimg.batch.order import Order
+from airflow_provider_gptimg.result import Asked, collect
+
+
+class Waiting(NamedTuple):
+    """A generation that is waited for: until when (Unix seconds), and which take about as long."""
+
+    generation_id: str
+    deadline: float
+    kind: str
+
+
+class Maker:
+    """Makes items of a batch, many at once, and notes what became of each.
+
+    :param storers: the threads that store images.
+    """
+
+    def __init__(self, order: Order, client: AsyncClient, storers: Executor, activity: Activity) -> None:
+        self.waiting: dict[str, Waiting] = {}
+        self._order, self._client, self._storers, self._activity = order, client, storers, activity
+        self._journal, self._rules = order.journal, order.rules
+
+    def is_under_way(self, state: State) -> bool:
+        """Return whether an item only has to be waited for.
+
+        After an earlier attempt it is asked for first, since it may have failed or expired; but not once
+        that could not be followed by a submission.
+        """
+        is_ours = state.attempt == self._journal.attempt or self._order.failures.is_stopped
+        return state.status == SUBMITTED and is_ours
+
+    async def make(self, item: Item, state: State | None, submitted: Callable[[], None]) -> None:
+        """Make an item.
+
+        :param state: what is known of it.
+        :param submitted: called once it is submitted, or will not be.
+        """
+        try:
+            try:
+                with self._activity.working():
+                    generation, known = await self._found(item, state)
+            finally:
+                submitted()
+            self._order.progress.in_flight += 1
+            try:
+                generation = await self._completed(item, generation, known)
+                with self._activity.working():
+                    await self._store(item, generation, known)
+            finally:
+                self._order.progress.in_flight -= 1
+        except _Withdrawn as withdrawn:
+            if withdrawn.surely and self._order.is_fresh(state):
+                self._journal.note(item.digest, WITHDRAWN)
+        except ApiError as error:
+            self._fail(item, error)
+
+    async def _found(self, item: Item, state: State | None) -> tuple[Generation, Known]:
+        known = _known(state)
+        if state and known and self.is_under_way(state):
+            generation = await self._client.run(
+                flows.look(
+                    known.generation_id,
+                    pace=self._rules.pace,
+                    deadline=self._deadline(known),
+                    clock=time.time,
+                )
+            )
+            return generation, known
+        if self._order.failures.is_stopped:
+            raise _Withdrawn(surely=True)
+        submission = await self._submitted(item, self._order.is_fresh(state), known)
+        self._activity.moved()
+        now_known = Known(
+            generation_id=submission.generation.id,
+            ordinal=submission.ordinal,
+            submissions=submission.submissions,
+            submitted_at=submission.submitted_at,
+        )
+        self._journal.note(item.digest, SUBMITTED, **vars(now_known))
+        return submission.generation, now_known
+
+    async def _submitted(self, item: Item, is_fresh: bool, known: Known | None) -> Submission:
+        if item.problem is not None:
+            raise item.problem
+        log = self._order.log.info if known else self._order.log.warning
+        request = await asyncio.to_thread(item.request)
+        reconciler = Reconciler(
+            request=request,
+            business_id=lambda ordinal: f"af-{item.digest}-{ordinal}",
+            fresh=is_fresh,
+            known=known,
+            on_ambiguous=self._rules.on_ambiguous,
+            give_up_at=time.time() + self._rules.timeout,
+            clock=time.time,
+            # Of what the journal knows it is no news that it is found.
+            report=lambda sentence: log("Item %d: %s", item.index, sentence),
+        )
+        return await self._client.run(_unless(lambda: self._order.failures.is_stopped, reconciler.submit()))
+
+    async def _completed(self, item: Item, generation: Generation, known: Known) -> Generation:
+        if generation.is_final:
+            return generation
+        kind, deadline = kind_of(item.fields), self._deadline(known)
+        schedule = self._client.schedules.of(kind)
+        self.waiting[item.digest] = Waiting(generation.id, deadline, kind)
+        try:
+            return await self._client.run(
+                flows.wait(
+                    generation.id,
+                    pace=self._rules.pace,
+                    deadline=deadline,
+                    clock=time.time,
+                    course=Course(schedule, self._rules.pace.interval, time.time, since=known.submitted_at),
+                )
+            )
+        finally:
+            del self.waiting[item.digest]
+
+    async def _store(self, item: Item, generation: Generation, known: Known) -> None:
+        asked = Asked(model=None, prompt=None, size=None, resolution=None, submissions=known.submissions)
+        request = item.request(with_files=False)
+        size = pixels(request.model, request.size, request.resolution)
+        store = self._order.storage_for(item, size).store
+        result = await asyncio.get_running_loop().run_in_executor(
+            self._storers, partial(collect, generation, asked, store)
+        )
+        self._activity.moved()
+        self._order.progress.completed += 1
+        times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}
+        self._journal.note(
+            item.digest, COMPLETED, index=item.index, images=list(result["images"]), **vars(known), **times
+        )
+
+    def _fail(self, item: Item, error: ApiError) -> None:
+        self._activity.moved()
+        failures = self._order.failures
+        was_stopped = failures.is_stopped
+        failures.add(error)
+        self._order.progress.failed = failures.count
+        facts = {"generation_id": error.generation_id} if error.generation_id else {}
+        reason = {"reason": error.kind.value, "message": str(error)}
+        self._journal.note(item.digest, FAILED, **facts, error=reason)
+        self._order.log.warning("Item %d failed: %s", item.index, error)
+        if failures.is_stopped and not was_stopped:
+            self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")
+
+    def _deadline(self, known: Known) -> float:
+        return known.submitted_at + self._rules.timeout
+
+
+def kind_of(fields: Mapping[str, Any]) -> str:
+    """Return which generations take about as long as one with these fields."""
+    return f"{fields['model']}/{fields['resolution']}/{fields['n']}"
+
+
+class _Withdrawn(Exception):  # noqa: N818 - nothing went wrong
+    """An item is not to be submitted any more.
+
+    :param surely: whether nothing of it was sent.
+    """
+
+    def __init__(self, *, surely: bool) -> None:
+        super().__init__()
+        self.surely = surely
+
+
+def _unless(is_stopped: Callable[[], bool], flow: Flow[T]) -> Flow[T]:
+    """Go through a flow, but end it before it submits anything once that is stopped."""
+    reply: Reply | None = None
+    sent = False
+    step = next(flow)
+    try:
+        while True:
+            if isinstance(step, Send) and step.request.category == "submit":
+                if is_stopped():
+                    raise _Withdrawn(surely=not sent)
+                sent = True
+            try:
+                reply = yield step
+            except ApiError as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+def _known(state: State | None) -> Known | None:
+    if state is None or state.generation_id is None:
+        return None
+    return Known(
+        generation_id=state.generation_id,
+        ordinal=state.ordinal,
+        submissions=state.submissions,
+        submitted_at=state.submitted_at,
+    )

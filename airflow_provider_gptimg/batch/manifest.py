@@ -1,0 +1,114 @@
+"""What a batch hands on: the manifest, one JSON line an item in their order, and counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypedDict
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_gptimg.batch.items import Item, Items
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
+from airflow_provider_gptimg.batch.lines import write_lines
+from airflow_provider_gptimg.batch.progress import Progress
+
+FAILURES = 20
+"""So many failed items go into XCom; the manifest has them all."""
+
+
+class Failure(TypedDict):
+    """A failed item: its index and id, the error's kind and message, the generation's id if there is one."""
+
+    index: int
+    id: Any
+    reason: str
+    message: str
+    generation_id: str | None
+
+
+class BatchResult(TypedDict):
+    """What a batch hands downstream (XCom ``return_value``): counts, and where everything else is.
+
+    :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
+    :param failed_items: the first failed items and their reasons.
+    """
+
+    manifest: str
+    total: int
+    completed: int
+    failed: int
+    images: int
+    submissions: int
+    failed_items: list[Failure]
+
+
+class Manifest:
+    """The manifest at one place, and what was counted while it was written."""
+
+    def __init__(self, path: ObjectStoragePath) -> None:
+        self.uri = str(path)
+        self.images = self.submissions = 0
+        self.failures: list[Failure] = []
+        self._path = path
+
+    def write(self, items: Items, journal: Journal) -> None:
+        """Write what the journal knows of the items that are over; whole, or not at all.
+
+        :raises ApiError: kind STORAGE.
+        """
+        with journal.records() as record_of:
+            write_lines(self._path, map(self._counted, _lines(items, record_of)))
+
+    def result(self, progress: Progress) -> BatchResult:
+        """Return what to hand downstream, after the manifest was written."""
+        return BatchResult(
+            manifest=self.uri,
+            total=progress.total,
+            completed=progress.completed,
+            failed=progress.failed,
+            images=self.images,
+            submissions=self.submissions,
+            failed_items=self.failures,
+        )
+
+    def _counted(self, line: Mapping[str, Any]) -> str:
+        self.images += len(line["images"])
+        self.submissions += line["submissions"]
+        if line["error"] and len(self.failures) < FAILURES:
+            self.failures.append(
+                Failure(
+                    index=line["index"],
+                    id=line["id"],
+                    reason=line["error"]["reason"],
+                    message=line["error"]["message"],
+                    generation_id=line["generation_id"],
+                )
+            )
+        # What was refused may be anything.
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _lines(items: Items, record_of: Callable[[str], Mapping[str, Any] | None]) -> Iterator[Mapping[str, Any]]:
+    for item in items:
+        record = record_of(item.digest)
+        if record and record["status"] in (COMPLETED, FAILED):
+            yield _line(item, record)
+
+
+def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    images = record.get("images") or []
+    return {
+        "index": item.index,
+        "id": item.id,
+        "status": record["status"],
+        "request": item.fields,
+        "generation_id": record.get("generation_id"),
+        "submissions": record.get("submissions", 0),
+        "uris": [image["uri"] for image in images],
+        "images": images,
+        "created_at": record.get("created_at"),
+        "completed_at": record.get("completed_at"),
+        "expires_at": record.get("expires_at"),
+        "error": record.get("error"),
+    }

@@ -1,0 +1,59 @@
+"""How far a batch is: one line every few seconds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+EVERY = 5.0
+"""Seconds between two lines."""
+
+_WINDOW = 60.0
+"""Seconds over which the rate is measured."""
+
+
+@dataclass
+class Progress:
+    """Counts of a batch's items.
+
+    :param completed: items whose images are stored.
+    :param in_flight: items submitted, and neither completed nor failed.
+    """
+
+    total: int
+    completed: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    clock: Callable[[], float] = time.monotonic
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def over(self) -> int:
+        """Items that are completed or have failed."""
+        return self.completed + self.failed
+
+    def begin(self) -> None:
+        """Measure the rate from now on: what is over by now was made by others."""
+        self._seen.append((self.clock(), self.over))
+
+    def line(self) -> str:
+        """Return what to say now: counts, items a second of the last minute, and how long it will take."""
+        now = self.clock()
+        self._seen.append((now, self.over))
+        while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW:
+            self._seen.popleft()
+        (since, before), (_, after) = self._seen[0], self._seen[-1]
+        rate = (after - before) / (now - since) if now > since else 0.0
+        left = f"about {_duration((self.total - after) / rate)} left" if rate > 0 else "no estimate yet"
+        counts = f"{self.completed} done / {self.in_flight} in flight / {self.failed} failed"
+        return f"{counts} / {self.total} total; {rate:.1f} a second, {left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

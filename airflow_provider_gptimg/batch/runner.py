@@ -1,0 +1,165 @@
+"""Working through a batch: submit at the account's rate, wait for many at once, store as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.batch.activity import Activity
+from airflow_provider_gptimg.batch.items import Item
+from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN, State
+from airflow_provider_gptimg.batch.maker import Maker, Waiting
+from airflow_provider_gptimg.batch.order import Order
+from airflow_provider_gptimg.batch.progress import EVERY
+from airflow_provider_gptimg.hooks.shared import shared_client
+
+LINGER = 5.0
+"""Seconds without any progress after which a worker that could only wait is given back."""
+
+TICK = 0.1
+"""Seconds between two looks at how the work goes on."""
+
+SUBMITTING_SECONDS = 2.0
+"""Seconds of submissions under way at once: an answer may take so long before it slows the batch, and so
+many more go out after the batch is stopped."""
+
+STORERS = 16
+"""Images stored at once."""
+
+INTENDED_SECONDS = 5.0
+"""Seconds of submissions that are intended at once. After a crash so many are looked up, at most."""
+
+FLUSH_EVERY = 1.0
+"""Seconds between two writings of the journal. What happens in between is found by look-ups."""
+
+READ_AHEAD = 100
+"""Items read at once."""
+
+
+class Runner:
+    """Works through a batch until everything is over, or only waiting is left."""
+
+    def __init__(self, order: Order) -> None:
+        self._order, self._journal = order, order.journal
+        self._activity = Activity()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+
+    async def run(self) -> list[Waiting]:
+        """Work, and return what is still to be waited for, by its deadline; nothing if all is over.
+
+        :raises ApiError: kind STORAGE, if the items cannot be read or the batch's records not written.
+        """
+        await asyncio.to_thread(self._count_what_is_over)
+        rules, submits = self._order.rules, self._order.settings.limits.submits
+        self._slots = asyncio.Semaphore(rules.max_in_flight)
+        self._submitters = asyncio.Semaphore(max(4, math.ceil(SUBMITTING_SECONDS * submits)))
+        self._intended_at_once = min(rules.max_in_flight, math.ceil(INTENDED_SECONDS * submits))
+        with ThreadPoolExecutor(STORERS, thread_name_prefix="gptimg-store") as storers:
+            async with shared_client(self._order.settings) as client:
+                self._maker = Maker(self._order, client, storers, self._activity)
+                feeder = asyncio.create_task(self._feed())
+                try:
+                    return await self._supervise(feeder)
+                finally:
+                    await _cancelled(feeder, *self._tasks)
+                    await asyncio.to_thread(self._journal.flush)
+
+    def _count_what_is_over(self) -> None:
+        progress, failures = self._order.progress, self._order.failures
+        for item in self._order.items:
+            state = self._journal.states.get(item.digest)
+            if state and self._order.is_over(item, state):
+                if state.status == COMPLETED:
+                    progress.completed += 1
+                else:
+                    failures.add(ApiError(Kind(state.reason), "It failed before."))
+        progress.failed = failures.count
+        progress.begin()
+
+    async def _supervise(self, feeder: asyncio.Task[None]) -> list[Waiting]:
+        spoken = flushed = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK)
+            if feeder.done():
+                feeder.result()
+            if self._broken is not None:
+                raise self._broken
+            now = time.monotonic()
+            is_over = feeder.done() and not self._tasks
+            if now - flushed >= FLUSH_EVERY:
+                await asyncio.to_thread(self._journal.flush)
+                flushed = now
+            if is_over or now - spoken >= EVERY:
+                self._order.log.info("%s", self._order.progress.line())
+                spoken = now
+            if is_over:
+                return []
+            waiting = self._maker.waiting.values()
+            if waiting and self._order.rules.may_leave and self._activity.is_idle_for(LINGER):
+                return sorted(waiting, key=lambda generation: generation.deadline)
+
+    async def _feed(self) -> None:
+        fresh: list[Item] = []
+        with self._activity.working():
+            items = iter(self._order.items)
+            # In a thread, because they may come from a storage.
+            while some := await asyncio.to_thread(list, islice(items, READ_AHEAD)):
+                for item in some:
+                    state = self._journal.states.get(item.digest)
+                    if state and (self._order.is_over(item, state) or self._is_left(state)):
+                        continue
+                    if not self._order.is_fresh(state):
+                        await self._start(item, state)
+                    elif not self._order.failures.is_stopped:
+                        fresh.append(item)
+                    if len(fresh) == self._intended_at_once:
+                        await self._start_all(fresh)
+                        fresh = []
+            await self._start_all(fresh)
+
+    def _is_left(self, state: State) -> bool:
+        return self._order.failures.is_stopped and not self._maker.is_under_way(state)
+
+    async def _start_all(self, items: list[Item]) -> None:
+        """Start items that were never submitted."""
+        for item in items:
+            self._journal.note(item.digest, INTENDED)
+        await asyncio.to_thread(self._journal.flush)
+        unstarted = deque(items)
+        try:
+            while unstarted:
+                # Here rather than in the task, so that no more is intended than is soon submitted.
+                await self._submitters.acquire()
+                await self._start(unstarted[0], None, submitted=self._submitters.release)
+                unstarted.popleft()
+        finally:
+            for item in unstarted:
+                self._journal.note(item.digest, WITHDRAWN)
+
+    async def _start(
+        self, item: Item, state: State | None, submitted: Callable[[], None] = lambda: None
+    ) -> None:
+        with self._activity.waiting():
+            await self._slots.acquire()
+        task = asyncio.create_task(self._maker.make(item, state, submitted))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        error = None if task.cancelled() else task.exception()
+        self._broken = self._broken or error
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,293 @@
+"""The operator for many images in one Airflow task."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from airflow.sdk import BaseOperator, ObjectStoragePath
+
+from airflow_provider_gptimg._compat import TRIGGER_FAIL
+from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.models import Pixels
+from airflow_provider_gptimg.api.submission import OnDoubt
+from airflow_provider_gptimg.assets import announce
+from airflow_provider_gptimg.batch.failures import Failures
+from airflow_provider_gptimg.batch.items import Item, Items, refusal
+from airflow_provider_gptimg.batch.journal import Journal
+from airflow_provider_gptimg.batch.maker import Waiting
+from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
+from airflow_provider_gptimg.batch.order import Order, Rules
+from airflow_provider_gptimg.batch.progress import Progress
+from airflow_provider_gptimg.batch.record import BatchFolder
+from airflow_provider_gptimg.batch.runner import Runner
+from airflow_provider_gptimg.exceptions import GptImgBatchError, from_reason, translated
+from airflow_provider_gptimg.file_names import FileNames
+from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.identity import Series, clear_number
+from airflow_provider_gptimg.parameters import count, one_of, seconds
+from airflow_provider_gptimg.storage import Storage
+from airflow_provider_gptimg.storing import check_place
+from airflow_provider_gptimg.templates import templates_named
+from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
+from airflow_provider_gptimg.waiting import DEFER_MARGIN
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+MAX_IN_FLIGHT = 1000
+"""Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
+
+WATCHED = 100
+"""Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
+
+
+class GptImgBatchOperator(BaseOperator):
+    """Make many images in one task: submit at the account's rate, wait, store each as it comes.
+
+    Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
+    by a retry and also by a Clear, and pays only for what is missing; a Clear of a batch that succeeded
+    makes new images. What was refused is sent again after a Clear, and by no retry. What it knows lies in
+    storage, in ``.gptimg`` below ``output_path``.
+
+    XCom: ``return_value`` (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for
+    each item ``index``, ``id``, ``status``, ``request``, ``generation_id``, ``uris``, ``images`` (as in
+    :class:`~airflow_provider_gptimg.result.Result`), ``submissions``, times, and ``error``.
+
+    :param items: prompts, or dicts with ``prompt`` and any of ``size``, ``resolution``, ``n``, ``model``,
+        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, or the
+        path or URI of a file that ends with ``.jsonl``, ``.ndjson`` or ``.csv``. (templated)
+    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param size: and the other request fields: for items that do not say their own. (templated)
+    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index.
+        (templated)
+    :param verify_images: decode every picture completely before it is stored; see there.
+    :param conn_id: a connection of type ``gptimg``. (templated)
+    :param max_in_flight: items that are submitted and not yet stored, at most.
+    :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
+        once those in flight are stored. ``continue``: go on. What lies in no item (an empty account, no
+        connection, a full disk) ends the attempt in any case.
+    :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
+    :param deferrable: give the worker back while nothing can be submitted or stored.
+    :param poll_interval: seconds between two looks at a generation.
+    :param timeout: seconds a generation may take, from its submission.
+    :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
+    """
+
+    _failures: Failures | None = None
+
+    template_fields: Sequence[str] = (
+        "items",
+        "output_path",
+        "size",
+        "resolution",
+        "n",
+        "model",
+        "reference_images",
+        "extra_body",
+        "file_name",
+        "conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "items": "json",
+        "extra_body": "json",
+        "reference_images": "json",
+    }
+    ui_color = "#e8def8"
+
+    def __init__(
+        self,
+        *,
+        items: Iterable[str | Mapping[str, Any]] | str,
+        output_path: str,
+        size: str = "1:1",
+        resolution: str = "1K",
+        n: int = 1,
+        model: str | None = None,
+        reference_images: Any = None,
+        extra_body: dict[str, Any] | None = None,
+        file_name: str | None = None,
+        verify_images: bool = False,
+        conn_id: str = GptImgHook.default_conn_name,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        on_item_error: Literal["fail", "continue"] = "fail",
+        max_failed_items: int | None = None,
+        deferrable: bool = True,
+        poll_interval: float = 5.0,
+        timeout: float = WAIT_LIMIT,
+        on_ambiguous_submit: OnDoubt = "resubmit",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.items = list(items) if isinstance(items, Iterator) else items  # read once, copied often
+        self.output_path = output_path
+        self.size = size
+        self.resolution = resolution
+        self.n = n
+        self.model = model
+        self.reference_images = reference_images
+        self.extra_body = extra_body
+        self.file_name = file_name
+        self.verify_images = verify_images
+        self.conn_id = conn_id
+        self.max_in_flight = count("max_in_flight", max_in_flight, least=1)
+        self.on_item_error = one_of("on_item_error", on_item_error, ("fail", "continue"))
+        self.max_failed_items = (
+            None if max_failed_items is None else count("max_failed_items", max_failed_items, least=0)
+        )
+        if max_failed_items is not None and on_item_error == "fail":
+            raise ValueError(
+                "max_failed_items is for on_item_error='continue'; with 'fail' the first one ends it."
+            )
+        self.deferrable = deferrable
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.timeout = seconds("timeout", timeout)
+        self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
+
+    @cached_property
+    def hook(self) -> GptImgHook:
+        """The hook of the task's connection."""
+        return GptImgHook(self.conn_id)
+
+    def execute(self, context: Context) -> BatchResult:
+        """Begin, or go on where an earlier attempt was; defer while there is nothing to do but wait.
+
+        :raises GptImgValidationError: for items that cannot be asked for, before anything is paid.
+        :raises GptImgBatchError: if items failed; the manifest says which.
+        :raises GptImgFinalError: if what failed cannot be mended by a retry.
+        """
+        ti: Any = context["ti"]
+        series = Series.of(ti, retries=self.retries or 0, clear_number=clear_number(context), remembered=None)
+        with templates_named(context, self.task_id), translated():
+            check_place(context, self, item=0)
+            folder = BatchFolder(self.output_path, ti, self.conn_id, series)
+            items = Items(self._source(), self._defaults(), folder.identity)
+            total, problems = items.check()
+            failures = self._failures = Failures(self._most_failures)
+            if self._most_failures is not None and len(problems) > self._most_failures:
+                raise refusal(total, problems)
+        with translated():
+            journal = Journal(folder.journal, ti.try_number)
+            journal.open()
+            order = Order(
+                items=items,
+                journal=journal,
+                failures=failures,
+                progress=Progress(total),
+                rules=self._rules(),
+                settings=self.hook.settings,
+                storage_for=partial(self._storage, ti),
+                cleared_at=series.base,
+                trusted=folder.record.trusted,
+                log=self.log,
+            )
+            waiting = asyncio.run(Runner(order).run())
+            if waiting:
+                self._defer(waiting, order.progress)
+            journal.compact()
+            manifest = Manifest(ObjectStoragePath(self.output_path) / f"{folder.stem}.jsonl")
+            manifest.write(items, journal)
+            result = manifest.result(order.progress)
+            if not failures.is_stopped:
+                folder.finish()
+        if failures.is_stopped:
+            self._fail(failures, result)
+        self.log.info("The manifest is %s", result["manifest"])
+        if self.do_xcom_push:
+            ti.xcom_push(key="manifest", value=result["manifest"])
+        announce(context, self.outlets, result)
+        return result
+
+    def execute_complete(self, context: Context, event: Any = None) -> BatchResult:
+        """Go on after the trigger's event, whatever it says: the batch's own records know more."""
+        return self.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume, also where Airflow would only fail the task because its trigger is gone."""
+        if next_method == TRIGGER_FAIL:
+            self.log.warning("Airflow gave up the wait (%s): going on.", (next_kwargs or {}).get("error"))
+            next_method, next_kwargs = "execute_complete", None
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def on_kill(self) -> None:
+        """Submit no more, and say what becomes of the rest; nothing in flight can be cancelled."""
+        if self._failures is not None:
+            self._failures.halt()
+        self.log.warning(
+            "Killed. A retry or a Clear goes on with this batch and pays only for what is missing."
+        )
+
+    @property
+    def _most_failures(self) -> int | None:
+        return 0 if self.on_item_error == "fail" else self.max_failed_items
+
+    def _source(self) -> Any:
+        # Results of mapped tasks come as a sequence that asks the API server for each, each time.
+        is_lazy = isinstance(self.items, Iterable) and not isinstance(self.items, (str, Mapping, os.PathLike))
+        return list(self.items) if is_lazy else self.items
+
+    def _defaults(self) -> dict[str, Any]:
+        model = self.hook.settings.default_model if self.model is None else self.model
+        defaults = {"size": self.size, "resolution": self.resolution, "n": self.n, "model": model}
+        optional = {"reference_images": self.reference_images, "extra_body": self.extra_body}
+        return {**defaults, **{name: value for name, value in optional.items() if value is not None}}
+
+    def _rules(self) -> Rules:
+        return Rules(
+            pace=Pace(self.poll_interval),
+            max_in_flight=self.max_in_flight,
+            timeout=self.timeout,
+            on_ambiguous=self.on_ambiguous_submit,
+            may_leave=self.deferrable,
+            is_named_by_place=self.file_name is not None and "{identity" not in self.file_name,
+        )
+
+    def _storage(self, ti: Any, item: Item, size: Pixels | None) -> Storage:
+        return Storage(
+            folder=self.output_path,
+            names=FileNames.of(self.file_name, ti, item.digest, item=item.index),
+            settings=self.hook.settings,
+            size=size,
+            decode=self.verify_images,
+        )
+
+    def _defer(self, waiting: Sequence[Waiting], progress: Progress) -> NoReturn:
+        watched = waiting[:WATCHED]
+        kinds = {generation.kind for generation in watched}
+        deadline = max(generation.deadline for generation in watched)
+        is_all = len(watched) == progress.total - progress.over
+        self.log.info(
+            "%d generations are under way. Waiting in the triggerer for %d of them.",
+            len(waiting),
+            len(watched),
+        )
+        self.defer(
+            trigger=GptImgBatchTrigger(
+                generation_ids=[generation.generation_id for generation in watched],
+                conn_id=self.conn_id,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                enough=len(watched) if is_all else (len(watched) + 1) // 2,
+                kind=kinds.pop() if len(kinds) == 1 else None,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + DEFER_MARGIN),
+        )
+        raise AssertionError("a deferral does not return")
+
+    def _fail(self, failures: Failures, result: BatchResult) -> NoReturn:
+        left = result["total"] - result["completed"] - result["failed"]
+        first = f" The first: {result['failed_items'][0]['message']}" if result["failed_items"] else ""
+        message = (
+            f"{result['failed']} of {result['total']} items failed, {result['completed']} are stored, {left} "
+            f"were not submitted.{first} See {result['manifest']}; a retry or a Clear goes on and pays only "
+            "for what is missing."
+        )
+        if failures.final is not None:
+            raise from_reason(failures.final.kind.value, message, None)
+        raise GptImgBatchError(message)

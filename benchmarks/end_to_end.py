@@ -1,0 +1,157 @@
+"""The same images in a real Airflow: mapped operators, one batch, and a plain HttpOperator + HttpSensor.
+
+One variant after the other in the same Airflow (PostgreSQL where it is installed, else SQLite), against
+the emulator in a process of its own: generations of 20 s (median; log-normal, sigma 0.5), default rate
+limit. Images a minute count from the start of the first task to the end of the last. CPU is of all
+processes of Airflow together (the database and the emulator are not among them), less what the idle
+Airflow takes in as many seconds. Submissions are the service's ledger. A failed task counts after its
+retries; tries > 1 are the tasks that needed one. The batch also stores every picture; the others hand
+on URLs, but for the HttpSensor, which hands on nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from airflow_provider_gptimg.emulator.remote import Remote
+from benchmarks.tables import machine, print_markdown
+from dev import postgres
+from dev.airflow_env import PATIENT
+from dev.airflow_run import FINAL_RUN_STATES, DagRun
+from dev.emulator import EmulatorProcess
+from dev.stack import AirflowStack
+
+DAGS = Path(__file__).parent / "dags" / "end_to_end.py"
+HTTP = "apache-airflow-providers-http"
+VARIANTS = {
+    "mapped": "mapped GptImgGenerateOperator, resumed",
+    "mapped_ended": "mapped GptImgGenerateOperator, end_from_trigger=True",
+    "batch": "one GptImgBatchOperator (also stores every picture)",
+    "http": f"mapped HttpOperator + HttpSensor, mode=reschedule ({HTTP} {version(HTTP)})",
+}
+HEAD = (
+    "variant",
+    "images a minute",
+    "CPU s an image",
+    "submissions",
+    "failed tasks",
+    "tries > 1",
+    "status queries",
+    "seconds",
+)
+TIMEOUT = 3600.0
+LOOK_EVERY = 2.0
+Row = tuple[object, ...]
+
+
+def main(arguments: list[str]) -> bool:
+    """Measure, print the table, and return whether ours paid once for each image and lost none."""
+    parser = argparse.ArgumentParser(prog="benchmarks end_to_end", description=__doc__)
+    parser.add_argument("--images", type=int, default=200, help="images of each variant")
+    parser.add_argument("--variant", choices=VARIANTS, action="append", help="measure only this one")
+    parser.add_argument("--parallelism", type=int, default=4, help="workers of the executor")
+    parser.add_argument("--idle", type=float, default=30.0, help="seconds to measure the idle Airflow")
+    options = parser.parse_args(arguments)
+    with ExitStack() as resources:
+        home = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="gptimg-bench-")))
+        latency = ("--latency-median", "20", "--latency-sigma", "0.5", "--balance", "1000")
+        emulator = resources.enter_context(EmulatorProcess(home / "emulator.log", *latency))
+        remote = Remote(emulator.url)
+        database = resources.enter_context(postgres.PostgresServer()).url if postgres.available() else None
+        stack = resources.enter_context(_airflow(home, remote, database, options))
+        for name in VARIANTS:
+            stack.api.wait_dag(name)
+            stack.api.unpause(name)
+        idle = _idle(stack, options.idle)
+        rows = {name: _measure(stack, remote, name, options.images, idle) for name in _chosen(options)}
+    kind = "PostgreSQL" if database else "SQLite"
+    title = f"{options.images} images, Airflow {version('apache-airflow')} on {kind}, LocalExecutor with"
+    print_markdown(f"{title} parallelism {options.parallelism} ({machine()})", HEAD, list(rows.values()))
+    print(f"The idle Airflow took {idle:.2f} CPU seconds a second.\n", flush=True)
+    return all(row[3] == options.images and not row[4] for name, row in rows.items() if name != "http")
+
+
+def _chosen(options: argparse.Namespace) -> list[str]:
+    return [name for name in VARIANTS if name in (options.variant or VARIANTS)]
+
+
+def _airflow(home: Path, remote: Remote, database: str | None, options: argparse.Namespace) -> AirflowStack:
+    dags = home / "dags"
+    dags.mkdir()
+    shutil.copy(DAGS, dags)
+    gptimg = json.loads(remote.airflow_connection)
+    plain = {"conn_type": "http", "host": remote.base_url}
+    return AirflowStack(
+        home / "airflow",
+        dags,
+        database_url=database,
+        parallelism=options.parallelism,
+        connections={
+            "gptimg_default": gptimg,
+            "images": {**plain, "extra": {"Authorization": f"Bearer {gptimg['password']}"}},
+        },
+        extra_env={
+            **PATIENT,
+            "BENCHMARK_IMAGES": str(options.images),
+            "BENCHMARK_OUTPUT": (home / "images").as_uri(),
+        },
+    )
+
+
+def _idle(stack: AirflowStack, seconds: float) -> float:
+    """Return the CPU seconds a second of an Airflow that only looks after itself."""
+    time.sleep(10)  # what starting up has left to do
+    cpu = stack.cpu_seconds()
+    time.sleep(seconds)
+    return (stack.cpu_seconds() - cpu) / seconds
+
+
+def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idle: float) -> Row:
+    print(f"  {variant}: load {os.getloadavg()[0]:.1f} ...", flush=True)
+    remote.reset()
+    began, cpu = time.monotonic(), stack.cpu_seconds()
+    run = stack.api.trigger_run(variant)
+    _wait(run)
+    cpu = stack.cpu_seconds() - cpu - idle * (time.monotonic() - began)
+    tasks = run.tasks()
+    starts, ends = (
+        [datetime.fromisoformat(task[name]) for task in tasks if task[name]]
+        for name in ("start_date", "end_date")
+    )
+    seconds = (max(ends) - min(starts)).total_seconds()
+    failed = [task for task in tasks if task["state"] != "success"]
+    # A try number alone does not tell: every look of a rescheduled sensor counts as one too.
+    several = [run.task(task["task_id"], task["map_index"]) for task in tasks if task["try_number"] > 1]
+    retried = sum(task.tries() > 1 for task in several)
+    ledger = remote.ledger()
+    done = sum(submission["status"] == "completed" for submission in ledger["submissions"])
+    row = (
+        VARIANTS[variant],
+        60 * min(done, images) / seconds,
+        cpu / images,
+        len(ledger["submissions"]),
+        len(failed),
+        retried,
+        ledger["requests"]["status"],
+        round(seconds),
+    )
+    print(f"  {row}", flush=True)  # the table comes at the very end
+    return row
+
+
+def _wait(run: DagRun) -> None:
+    """Wait for the end of a run; asks seldom, because answering is CPU of Airflow too."""
+    deadline = time.monotonic() + TIMEOUT
+    while run.state() not in FINAL_RUN_STATES:
+        if time.monotonic() > deadline:
+            raise TimeoutError(run.describe())
+        time.sleep(LOOK_EVERY)
