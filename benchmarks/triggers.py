@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from statistics import quantiles
 
 from benchmarks.ideal import ideal
-from benchmarks.tables import print_markdown
+from benchmarks.tables import machine, middle_and_tail, print_markdown
 from benchmarks.waiting_process import Measured, Order
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +75,7 @@ def main(arguments: list[str]) -> bool:
                 rows["ideal"] = _ideal(count, options.seed, options.interval, rate)
             said = f"{rate:g} queries/s, burst {rate * 10:g}" if rate else "no limit"
             title = f"{count:,} waits, interval {options.interval:g} s, {said}"
-            print_markdown(f"{title} ({_machine()})", HEAD, list(rows.values()))
+            print_markdown(f"{title} ({machine()})", HEAD, list(rows.values()))
             kept &= _kept(rows, limited=bool(rate))
     return kept
 
@@ -127,7 +124,7 @@ def _service(rate: float) -> Iterator[str]:
 
 def _row(name: str, order: Order, measured: Measured) -> Row:
     distribution = VARIANTS[name][1]
-    p50, p95 = _middle_and_tail(measured.late_events)
+    p50, p95 = middle_and_tail(measured.late_events)
     return (
         f"{name} ({distribution} {version(distribution)})",
         measured.polls / order.count,
@@ -136,7 +133,7 @@ def _row(name: str, order: Order, measured: Measured) -> Row:
         measured.lost,
         p50,
         p95,
-        _middle_and_tail(measured.late_looks)[0],
+        middle_and_tail(measured.late_looks)[0],
         measured.cpu,
         measured.kib,
         measured.stall,
@@ -145,28 +142,6 @@ def _row(name: str, order: Order, measured: Measured) -> Row:
 
 def _ideal(count: int, seed: int, interval: float, rate: float) -> Row:
     outcome = ideal(count, seed, interval, rate)
-    p50, p95 = _middle_and_tail(outcome.lateness)
+    p50, p95 = middle_and_tail(outcome.lateness)
     nothing = ("-", "-", "-")
     return ("ideal (simulated)", outcome.polls / count, 0, 0.0, 0, p50, p95, p50, *nothing)
-
-
-def _middle_and_tail(lateness: object) -> tuple[float, float]:
-    """Return the median and the 95th percentile."""
-    assert isinstance(lateness, list)
-    if len(lateness) < 2:
-        return float("nan"), float("nan")
-    twentieths = quantiles(lateness, n=20)
-    return twentieths[9], twentieths[18]
-
-
-def _machine() -> str:
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    today = datetime.now(timezone.utc).date().isoformat()
-    return f"{os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {today}"

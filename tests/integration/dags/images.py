@@ -13,7 +13,6 @@ from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 PROMPTS = ["a red fox", "a blue whale", "a green parrot"]
 
 
-
 class LostTrigger(BaseTrigger):
     """A trigger that no triggerer can load, so that Airflow resumes its task with nothing but an error."""
 
