@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
@@ -15,7 +15,7 @@ from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Flow, Send, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.models import pixels
-from airflow_provider_gptimg.api.schedule import Course
+from airflow_provider_gptimg.api.schedule import Course, kind_of
 from airflow_provider_gptimg.api.submission import Known, Reconciler, Submission
 from airflow_provider_gptimg.api.wire import Reply
 from airflow_provider_gptimg.batch.activity import Activity
@@ -124,7 +124,8 @@ class Maker:
     async def _completed(self, item: Item, generation: Generation, known: Known) -> Generation:
         if generation.is_final:
             return generation
-        kind, deadline = kind_of(item.fields), self._deadline(known)
+        fields, deadline = item.fields, self._deadline(known)
+        kind = kind_of(fields["model"], fields["resolution"], fields["n"])
         schedule = self._client.schedules.of(kind)
         self.waiting[item.digest] = Waiting(generation.id, deadline, kind)
         try:
@@ -170,11 +171,6 @@ class Maker:
 
     def _deadline(self, known: Known) -> float:
         return known.submitted_at + self._rules.timeout
-
-
-def kind_of(fields: Mapping[str, Any]) -> str:
-    """Return which generations take about as long as one with these fields."""
-    return f"{fields['model']}/{fields['resolution']}/{fields['n']}"
 
 
 class _Withdrawn(Exception):  # noqa: N818 - nothing went wrong
