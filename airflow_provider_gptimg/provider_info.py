@@ -98,6 +98,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "gptimg", "class-name": "airflow_provider_gptimg.decorators.gptimg.gptimg_task"}
         ],
+        "extra-links": ["airflow_provider_gptimg.links.ImagesLink"],
         "connection-types": [
             {
                 "connection-type": "gptimg",

@@ -30,6 +30,7 @@ from airflow_provider_gptimg.exceptions import GptImgBatchError, from_reason, tr
 from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Series, clear_number
+from airflow_provider_gptimg.links import ImagesLink
 from airflow_provider_gptimg.parameters import count, one_of, seconds
 from airflow_provider_gptimg.storage import Storage
 from airflow_provider_gptimg.storing import check_place
@@ -98,6 +99,7 @@ class GptImgBatchOperator(BaseOperator):
         "extra_body": "json",
         "reference_images": "json",
     }
+    operator_extra_links = (ImagesLink(),)
     ui_color = "#e8def8"
 
     def __init__(

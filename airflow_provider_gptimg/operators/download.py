@@ -11,6 +11,7 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.links import ImagesLink
 from airflow_provider_gptimg.parameters import seconds
 from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
 from airflow_provider_gptimg.storing import StoringWait
@@ -40,6 +41,7 @@ class GptImgDownloadOperator(StoringWait):
     """
 
     template_fields: Sequence[str] = ("generation_id", "output_path", "file_name", "conn_id")
+    operator_extra_links = (ImagesLink(),)
     ui_color = "#e8def8"
 
     def __init__(

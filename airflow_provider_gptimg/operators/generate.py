@@ -15,6 +15,7 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Attempt
+from airflow_provider_gptimg.links import ImagesLink
 from airflow_provider_gptimg.memory import Memory
 from airflow_provider_gptimg.parameters import one_of, seconds
 from airflow_provider_gptimg.references import reference_texts, references
@@ -83,6 +84,7 @@ class GptImgGenerateOperator(StoringWait):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "reference_images": "json"}
     template_ext: Sequence[str] = (".prompt", ".j2")
+    operator_extra_links = (ImagesLink(),)
     ui_color = "#e8def8"
 
     def __init__(

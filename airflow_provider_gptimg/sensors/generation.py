@@ -18,6 +18,7 @@ from airflow_provider_gptimg.exceptions import (
     translated,
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.links import ImagesLink
 from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
 from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.waiting import GenerationWait
@@ -41,6 +42,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("generation_id", "conn_id")
+    operator_extra_links = (ImagesLink(),)
     ui_color = "#e8def8"
 
     def __init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 RESULT_KEYS = {
@@ -129,3 +131,12 @@ def test_every_field_renders_in_the_ui(run):
     assert rendered["prompt"] == "a harbour"
     assert rendered["output_path"].startswith("file:///")
     assert rendered["n"] in (1, "1")
+
+
+def test_each_task_links_to_its_images(run):
+    for name, index in (("single", -1), ("stored", -1), ("sensed", -1), ("mapped", 1)):
+        path = f"{run.path}/taskInstances/{name}/links"
+        links = run.api.request("GET", path, params={"map_index": index})["extra_links"]
+        mapped = f"/mapped/{index}" if index >= 0 else ""
+        where = f"dags/images/runs/{quote(run.run_id, safe='')}/tasks/{name}{mapped}"
+        assert links == {"Images": f"{where}/plugin/gptimg-images"}

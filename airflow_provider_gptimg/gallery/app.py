@@ -1,0 +1,182 @@
+"""The gallery's routes; every one asks Airflow's auth manager first."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from airflow_provider_gptimg.gallery import records, shelves
+from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer
+from airflow_provider_gptimg.gallery.files import Gone, Thumbnails, media_type, read_picture
+from airflow_provider_gptimg.gallery.html import Group, page
+from airflow_provider_gptimg.gallery.pictures import Card
+from airflow_provider_gptimg.gallery.shelves import PAGE
+
+FIRST = 12
+"""Cards of each task on the page of a run."""
+
+SCAN = 2000
+"""Tasks that the page of the latest pictures looks through for a filter."""
+
+TASK_PATH = "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
+
+app = FastAPI(title="Generated images", docs_url=None, redoc_url=None, openapi_url=None)
+app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+thumbnails = Thumbnails()
+
+PageNumber = Annotated[int, Query(ge=1, le=100_000)]
+
+
+@app.get("/dags/{dag_id}/runs/{run_id}", dependencies=MAY_SEE_TASK)
+def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) -> Response:
+    """Show the pictures of a run by task."""
+    groups = []
+    for task_id, instances in records.picture_tasks(session, dag_id, run_id).items():
+        tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=FIRST)
+        cards, problem = _cards(tasks, count=FIRST)
+        total = shelves.item_count(tasks[0]) if instances == 1 and tasks else instances
+        groups.append(
+            Group(task_id, cards[:FIRST], total, _task_url(request, dag_id, run_id, task_id), problem)
+        )
+    return page(request, "run", title=f"Images of {run_id}", groups=groups, dag_id=dag_id, run_id=run_id)
+
+
+@app.get(TASK_PATH, dependencies=MAY_SEE_TASK)
+def task_page(  # noqa: PLR0917 - FastAPI passes them by name
+    request: Request,
+    session: SessionDep,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str = "",
+    page_number: Annotated[PageNumber, Query(alias="page")] = 1,
+) -> Response:
+    """Show the pictures of a task; ``map_index`` is anything but a number where Airflow knows none."""
+    start = (page_number - 1) * PAGE
+    index = int(map_index) if map_index.lstrip("-").isdecimal() and len(map_index) < 10 else None
+    find: dict[str, Any] = {"map_index": index}
+    tasks, total = records.instances(session, dag_id, run_id, task_id, limit=PAGE, offset=start, **find)
+    if total == 0:
+        raise HTTPException(404, "There is no such task instance.")
+    if total == 1:
+        tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=1, **find)
+        total = shelves.item_count(tasks[0])
+        cards, problem = _cards(tasks, start=start) if tasks[0].manifest or start == 0 else ([], None)
+    else:
+        cards, problem = _cards(tasks)
+    siblings = 0 if index in (None, -1) else records.instances(session, dag_id, run_id, task_id, limit=1)[1]
+    group = Group(task_id, cards, total, _task_url(request, dag_id, run_id, task_id), problem)
+    return page(
+        request,
+        "task",
+        title=f"Images of {task_id}",
+        groups=[group],
+        dag_id=dag_id,
+        run_id=run_id,
+        siblings=siblings,
+        number=page_number,
+        pages=-(-total // PAGE),
+    )
+
+
+@app.get(TASK_PATH + "/{map_index}/pictures/{item}/{index}", dependencies=MAY_SEE_TASK)
+def picture(  # noqa: PLR0917 - FastAPI passes them by name
+    session: SessionDep,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int,
+    item: int,
+    index: int,
+    small: bool = False,
+) -> Response:
+    """Send a stored picture: what the task recorded, and nothing else."""
+    tasks, _ = records.instances(session, dag_id, run_id, task_id, map_index=map_index, limit=1)
+    if not tasks:
+        raise HTTPException(404, "There is no such task instance.")
+    try:
+        card = shelves.card_at(tasks[0], item, index, _now())
+        content = thumbnails.get(card) if small else read_picture(card)
+    except Gone as gone:
+        raise HTTPException(404, str(gone)) from gone
+    # Named by its hash, so that a picture made anew is seen at once.
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=media_type(content), headers=headers)
+
+
+@app.get("/")
+def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
+    request: Request,
+    session: SessionDep,
+    viewer: Annotated[Viewer, Depends()],
+    dag_id: str = "",
+    prompt: Annotated[str, Query(max_length=500)] = "",
+    since: str = "",
+    until: str = "",
+    page_number: Annotated[PageNumber, Query(alias="page")] = 1,
+) -> Response:
+    """Show the newest pictures of all DAGs that the viewer may see."""
+    made = records.dags_with_pictures(session, viewer.readable_dags())
+    dags = [dag for dag in made if viewer.may_see(dag)]
+    chosen = [dag for dag in dags if dag_id in ("", dag)]
+    found: list[Card] = []
+    end = page_number * PAGE
+    first, last = _day(since), _day(until)
+    tasks = records.latest(
+        session,
+        chosen,
+        since=first,
+        until=None if last is None else last + timedelta(days=1),
+        chunk=PAGE,
+        scan=SCAN,
+    )
+    for task in tasks:
+        cards, _ = _cards([task], count=FIRST)
+        found += [card for card in cards if prompt.casefold() in (card.prompt or "").casefold()]
+        if len(found) > end:
+            break
+    return page(
+        request,
+        "latest",
+        title="Generated images",
+        groups=[Group("", found[end - PAGE : end], len(found), "", None)],
+        dags=dags,
+        chosen={"dag_id": dag_id, "prompt": prompt, "since": since, "until": until},
+        number=page_number,
+        pages=page_number + (len(found) > end),
+    )
+
+
+@app.exception_handler(AnyHTTPException)
+def refused(request: Request, error: AnyHTTPException) -> Response:
+    """Say why there is nothing to see, in a page that looks like the others."""
+    return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
+
+
+def _cards(tasks: list[records.Task], *, start: int = 0, count: int = PAGE) -> tuple[list[Card], str | None]:
+    try:
+        now = _now()
+        return [card for task in tasks for card in shelves.cards(task, now, start=start, count=count)], None
+    except Gone as gone:
+        return [], str(gone)
+
+
+def _task_url(request: Request, dag_id: str, run_id: str, task_id: str) -> str:
+    return str(request.app.url_path_for("task_page", dag_id=dag_id, run_id=run_id, task_id=task_id))
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

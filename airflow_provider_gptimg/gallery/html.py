@@ -1,0 +1,124 @@
+"""Pages out of templates: everything escaped, under a strict content-security policy.
+
+A picture that only the service has is loaded by the browser from there: fetched by the API server it
+would be a proxy for whatever address a task may have recorded. So the policy names the hosts of the
+pictures on the page, and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from airflow_provider_gptimg.gallery.pictures import Card, State, origins
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'; img-src 'self'"
+)
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # addresses here name DAGs, which is nothing to the service
+    "Cache-Control": "private, no-store",
+}
+
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cards of a task.
+
+    :param total: how many there are, with those that are not on the page.
+    :param url: where the others are.
+    :param problem: why there are none.
+    """
+
+    task_id: str
+    cards: list[Card]
+    total: int
+    url: str
+    problem: str | None
+
+
+def page(
+    request: Request, name: str, *, status: int = 200, groups: list[Group] | None = None, **values: Any
+) -> Response:
+    """Return a page.
+
+    :param name: of its template.
+    """
+    groups = groups or []
+    cards = [card for group in groups for card in group.cards]
+    root = request.scope.get("root_path", "")
+    html = _templates.get_template(f"{name}.html").render(
+        root=root,
+        groups=groups,
+        shown=len(cards),
+        is_coming=any(card.state is State.COMING for card in cards),
+        other_page=lambda number: "?" + urlencode([*_without_page(request), ("page", number)]),
+        **values,
+    )
+    policy = " ".join([POLICY, *origins(cards)])
+    return HTMLResponse(html, status, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+def span(seconds: float) -> str:
+    """Return a time span in its largest unit that fits, such as ``23 h``."""
+    for unit, name in UNITS:
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(seconds, 0):.1f} s"
+
+
+def left(moment: datetime) -> str:
+    """Return how long it is until a moment."""
+    return span((moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def source(card: Card, root: str, *, small: bool) -> str:
+    """Return the address that a browser loads a card's picture from; only for one that is there."""
+    if card.url is not None:
+        return card.url
+    place = card.place
+    parts = ("dags", place.dag_id, "runs", place.run_id, "tasks", place.task_id, str(place.map_index))
+    path = "/".join(quote(part, safe="") for part in (*parts, "pictures", str(card.item), str(card.index)))
+    version = {"small": 1} if small else {}
+    return f"{root}/{path}?{urlencode({**version, 'v': (card.sha256 or '')[:12]})}"
+
+
+def ratio(card: Card) -> tuple[int, int]:
+    """Return a width and height that a picture has the proportions of, as far as is known."""
+    if card.width and card.height:
+        return card.width, card.height
+    wide, _, high = (card.size or "").partition(":")
+    if wide.isdecimal() and high.isdecimal() and 0 < int(wide) < 100 and 0 < int(high) < 100:
+        return int(wide) * 100, int(high) * 100
+    return 100, 100
+
+
+def is_mixed(cards: list[Card]) -> bool:
+    """Return whether cards have different proportions, and so need frames of one kind to stand in rows."""
+    return len({width / height for width, height in map(ratio, cards)}) > 1
+
+
+def _without_page(request: Request) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
+
+
+_templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals.update(span=span, left=left, source=source, ratio=ratio, is_mixed=is_mixed, quote=quote)

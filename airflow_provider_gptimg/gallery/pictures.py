@@ -1,0 +1,174 @@
+"""What the gallery shows: one card a picture, made of what tasks recorded; knows no Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+import pendulum
+
+MAX_SIDE = 20_000
+"""Pixels; a width or height beyond it is a mistake, and is not shown."""
+
+
+class State(str, Enum):
+    """What there is to see of a picture."""
+
+    READY = "ready"
+    COMING = "coming"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A task instance; ``map_index`` is -1 where the task is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture, or what stands in its place.
+
+    :param item: the line of a batch's manifest it is from, 0 elsewhere.
+    :param index: its index in its generation.
+    :param url: where the service has it, http or https; None where it is stored or gone.
+    :param uri: where it is stored.
+    :param since: when it was asked for.
+    :param seconds: how long it took.
+    :param message: why it failed.
+    """
+
+    place: Place
+    state: State
+    item: int = 0
+    index: int = 0
+    prompt: str | None = None
+    model: str | None = None
+    size: str | None = None
+    resolution: str | None = None
+    generation_id: str | None = None
+    url: str | None = None
+    uri: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    since: datetime | None = None
+    seconds: float | None = None
+    expires_at: datetime | None = None
+    message: str | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it can be read from storage and told from anything else there."""
+        return self.state is State.READY and self.uri is not None and self.sha256 is not None
+
+
+def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: int = 0) -> list[Card]:
+    """Return the cards of a result, or of a line of a manifest.
+
+    Records come out of Airflow's database and out of files: nothing in them is taken for granted.
+
+    :param now: tells what has expired; with a time zone.
+    """
+    request = record.get("request")
+    asked = request if isinstance(request, Mapping) else record
+    created, completed = _time(record.get("created_at")), _time(record.get("completed_at"))
+    expires = _time(record.get("expires_at"))
+    common: dict[str, Any] = {
+        "item": item,
+        "prompt": _text(asked.get("prompt")),
+        "model": _text(asked.get("model")),
+        "size": _text(asked.get("size")),
+        "resolution": _text(asked.get("resolution")),
+        "generation_id": _text(record.get("generation_id")),
+        "since": created,
+        "seconds": (completed - created).total_seconds() if created and completed else None,
+    }
+    images = record.get("images")
+    found = [
+        Card(place, index=position, **_picture(image, expires, now), **common)
+        for position, image in enumerate(images if isinstance(images, list) else [])
+        if isinstance(image, Mapping)
+    ]
+    if found:
+        return found
+    error = record.get("error")
+    if isinstance(error, Mapping):
+        return [Card(place, State.FAILED, message=_text(error.get("message")), **common)]
+    return [Card(place, State.COMING, **common)]
+
+
+def _picture(image: Mapping[str, Any], expires: datetime | None, now: datetime) -> dict[str, Any]:
+    uri, url = _text(image.get("uri")), web_url(image.get("url"))
+    if uri is not None:
+        return {
+            "state": State.READY,
+            "uri": uri,
+            "sha256": _text(image.get("sha256")),
+            "bytes": _count(image.get("bytes")),
+            "width": _side(image.get("width")),
+            "height": _side(image.get("height")),
+        }
+    if url is None or (expires is not None and expires <= now):
+        return {"state": State.EXPIRED, "expires_at": expires}
+    return {"state": State.READY, "url": url, "expires_at": expires}
+
+
+def web_url(value: object) -> str | None:
+    """Return a URL that a browser may load a picture from, None for anything else."""
+    return value if isinstance(value, str) and origin_of(value) else None
+
+
+def origin_of(url: str) -> str | None:
+    """Return the origin of a http(s) URL, as a content-security policy names it; None if it has none.
+
+    A host is rebuilt from what was parsed, so that nothing else of a URL gets into a policy.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host:
+        return None
+    if not all(letter.isascii() and (letter.isalnum() or letter in "-._") for letter in host):
+        return None
+    return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}"
+
+
+def origins(cards: Iterator[Card] | list[Card]) -> list[str]:
+    """Return the origins that the browser has to load these pictures from."""
+    return sorted({origin for card in cards if card.url and (origin := origin_of(card.url))})
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _side(value: object) -> int | None:
+    side = _count(value)
+    return side if side is not None and side <= MAX_SIDE else None
+
+
+def _time(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = pendulum.parse(value)
+    except ValueError:
+        return None
+    return parsed.astimezone(timezone.utc) if isinstance(parsed, datetime) else None

@@ -1,0 +1,63 @@
+"""What Airflow loads: tabs on task instances and DAG runs, a page in the menu, and what serves them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/gptimg"
+"""Where the gallery is, below Airflow's own address."""
+
+RUN_HREF = "gptimg/dags/{DAG_ID}/runs/{RUN_ID}"
+TASK_HREF = RUN_HREF + "/tasks/{TASK_ID}?map_index={MAP_INDEX}"
+ICON = "gptimg/static/icon.svg"
+DARK_ICON = "gptimg/static/icon-dark.svg"
+
+# Without a leading slash, so that they also hold where Airflow lives below a path: its page names the base.
+VIEWS: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "href": href,
+        "destination": destination,
+        "url_route": route,
+        "icon": ICON,
+        "icon_dark_mode": DARK_ICON,
+    }
+    for name, href, destination, route in (
+        ("Images", TASK_HREF, "task_instance", "gptimg-images"),
+        ("Images", RUN_HREF, "dag_run", "gptimg-run-images"),
+        ("Generated images", "gptimg/", "nav", "gptimg-latest"),
+    )
+]
+
+
+class LazyApp:
+    """An ASGI application that is imported at its first request.
+
+    Airflow loads plugins in every process; only the API server serves pages.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        from airflow_provider_gptimg.gallery.app import app
+
+        await app(scope, receive, send)
+
+
+HAS_VIEWS = hasattr(AirflowPlugin, "external_views")
+"""Airflow 3.0 has no pages of plugins."""
+
+if not HAS_VIEWS:
+    log.info("The gallery of generated images needs Airflow 3.1 or newer; everything else works without it.")
+
+
+class GptImgGalleryPlugin(AirflowPlugin):
+    """The gallery; nothing on Airflow 3.0."""
+
+    name = "gptimg_gallery"
+    external_views = VIEWS if HAS_VIEWS else []
+    fastapi_apps = [{"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}] if HAS_VIEWS else []

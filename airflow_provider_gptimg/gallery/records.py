@@ -1,0 +1,187 @@
+"""What Airflow knows of the tasks that made pictures; the only module that reads its database.
+
+The REST API answers none of the questions here in one call: which tasks of a run made pictures, and
+the newest over all DAGs. The models are those that Airflow's own routes use, from 3.1 to 3.3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from airflow_provider_gptimg.gallery.pictures import Place
+
+SIGNS = ("generation_id", "urls", "manifest")
+"""Keys of XComs that tell a task which made pictures from others."""
+
+MAX_VALUE = 1_000_000
+"""Characters of an XCom that are read; a result has some thousand."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task instance and what it left.
+
+    :param state: Airflow's name of its state, None before the scheduler has looked at it.
+    :param result: its ``return_value``, if that is a dict.
+    :param generation_id: what it submitted, if it did.
+    :param error: why it failed, a dict with ``message``, if it said so.
+    :param fields: its rendered template fields.
+    """
+
+    place: Place
+    state: str | None
+    started: datetime | None
+    ended: datetime | None
+    result: Mapping[str, Any] | None
+    generation_id: str | None
+    error: Mapping[str, Any] | None
+    fields: Mapping[str, Any]
+
+    @property
+    def manifest(self) -> str | None:
+        """The URI of a batch's manifest, which it named itself."""
+        uri = (self.result or {}).get("manifest")
+        return uri if isinstance(uri, str) and uri else None
+
+
+def picture_tasks(session: Session, dag_id: str, run_id: str) -> dict[str, int]:
+    """Return the tasks of a run that make pictures, and how many instances each has."""
+    signed = select(XComModel.task_id).where(
+        XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key.in_(SIGNS[::2])
+    )
+    rows = session.execute(
+        select(TaskInstance.task_id, func.count())
+        .where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id == run_id,
+            or_(_makes_pictures(), TaskInstance.task_id.in_(signed)),
+        )
+        .group_by(TaskInstance.task_id)
+        .order_by(func.min(TaskInstance.start_date), TaskInstance.task_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def instances(
+    session: Session,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    *,
+    map_index: int | None = None,
+    limit: int,
+    offset: int = 0,
+) -> tuple[list[Task], int]:
+    """Return a page of a task's instances by map index, and how many there are."""
+    query = select(TaskInstance).where(
+        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
+    )
+    if map_index is not None:
+        query = query.where(TaskInstance.map_index == map_index)
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    page = session.scalars(query.order_by(TaskInstance.map_index).limit(limit).offset(offset))
+    return _with_records(session, list(page)), total
+
+
+def latest(
+    session: Session,
+    dag_ids: Collection[str],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    chunk: int,
+    scan: int,
+) -> Iterator[Task]:
+    """Yield tasks that made pictures, the newest first, at most ``scan`` of them.
+
+    :param since: and ``until``: limits of when they did, with a time zone.
+    """
+    when = func.max(XComModel.timestamp)
+    place = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
+    query = select(*place).where(XComModel.key.in_(SIGNS), XComModel.dag_id.in_(dag_ids)).group_by(*place)
+    if since is not None:
+        query = query.having(when >= since)
+    if until is not None:
+        query = query.having(when < until)
+    for offset in range(0, scan, chunk):
+        places = [
+            Place(*row) for row in session.execute(query.order_by(when.desc()).limit(chunk).offset(offset))
+        ]
+        if not places:
+            return
+        rows = session.scalars(select(TaskInstance).where(_at(TaskInstance, places)))
+        found = {task.place: task for task in _with_records(session, list(rows))}
+        yield from (found[place] for place in places if place in found)
+
+
+def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
+    """Return those of the DAGs that have made pictures."""
+    query = select(XComModel.dag_id).where(XComModel.key.in_(SIGNS), XComModel.dag_id.in_(dag_ids)).distinct()
+    return sorted(session.scalars(query))
+
+
+def _makes_pictures() -> Any:
+    return TaskInstance.operator.like("%GptImg%") & ~TaskInstance.operator.like("%Upload%")
+
+
+def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
+    places = [Place(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
+    if not places:
+        return []
+    values: dict[tuple[Place, str], Any] = {}
+    wanted = select(XComModel).where(
+        _at(XComModel, places), XComModel.key.in_(("return_value", "generation_id", "error"))
+    )
+    for xcom in session.scalars(wanted):
+        values[Place(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index), xcom.key] = _value(xcom.value)
+    fields = {
+        Place(kept.dag_id, kept.run_id, kept.task_id, kept.map_index): kept.rendered_fields
+        for kept in session.scalars(select(Fields).where(_at(Fields, places)))
+    }
+    return [
+        Task(
+            place=place,
+            state=None if row.state is None else str(getattr(row.state, "value", row.state)),
+            started=row.start_date,
+            ended=row.end_date,
+            result=_dict(values.get((place, "return_value"))),
+            generation_id=_str(values.get((place, "generation_id"))),
+            error=_dict(values.get((place, "error"))),
+            fields=_dict(fields.get(place)) or {},
+        )
+        for place, row in zip(places, rows, strict=True)
+    ]
+
+
+def _at(model: Any, places: Sequence[Place]) -> Any:
+    columns = tuple_(model.dag_id, model.run_id, model.task_id, model.map_index)
+    return columns.in_([(place.dag_id, place.run_id, place.task_id, place.map_index) for place in places])
+
+
+def _value(stored: Any) -> Any:
+    # As a worker stores it, a value is JSON text within the JSON column; an XCom backend of somebody's
+    # own may keep anything there, which is then not ours to understand.
+    if not isinstance(stored, str) or len(stored) > MAX_VALUE:
+        return stored
+    try:
+        return json.loads(stored)
+    except ValueError:
+        return stored
+
+
+def _dict(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,22 @@
+"use strict";
+// Airflow keeps its colour mode in localStorage ("theme") and as a class of its page. Runs before the
+// page is painted, so that a dark page never flashes white.
+(() => {
+  const root = document.documentElement;
+  const follow = () => {
+    let mode = null;
+    try {
+      const outer = parent !== window ? parent.document.documentElement : null;
+      mode = outer && outer.classList.contains("dark") ? "dark" : outer && outer.classList.contains("light") ? "light" : localStorage.getItem("theme");
+    } catch { /* not within Airflow's page: the system decides */ }
+    if (mode !== "dark" && mode !== "light") mode = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    root.dataset.theme = mode;
+  };
+  follow();
+  if (parent !== window) root.classList.add("within"); // Airflow's page says already what this is about
+  addEventListener("storage", follow);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
+  try {
+    if (parent !== window) new MutationObserver(follow).observe(parent.document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  } catch { /* as above */ }
+})();
