@@ -106,7 +106,8 @@ def test_mapped(played):
 def test_multiple_outputs(played):
     task = played.run.task("outputs")
     result = task.xcom()
-    assert set(task.xcom_keys()) == {"return_value", *result}
+    keys = {key for key in task.xcom_keys() if not key.startswith("_link_")}  # Airflow keeps links there
+    assert keys == {"return_value", *result}
     assert {key: task.xcom(key) for key in result} == result
     assert played.run.task("see_outputs").xcom() == [[1], []]
 
