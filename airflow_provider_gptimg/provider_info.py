@@ -9,50 +9,57 @@ INTEGRATION = "GPT Image"
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login", "port", "schema"],
     "relabeling": {"host": "Base URL", "password": "API key"},
-    "placeholders": {"host": "https://toapis.com", "password": "sk-…"},
+    "placeholders": {"host": "https://toapis.com, if left empty", "password": "sk-…"},
 }
 """The standard fields of the connection form, as Airflow's provider schema writes it (3.2+)."""
 
 CONN_FIELDS: dict[str, dict[str, Any]] = {
-    "timeout": {
-        "label": "Request timeout (seconds)",
-        "description": "How long one HTTP request may take. Default: 30.",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+    "default_model": {
+        "label": "Default model",
+        "description": "The model of tasks that name none. Empty: gpt-image-2.",
+        "schema": {"type": ["string", "null"]},
     },
     "rate_limit_group": {
         "label": "Rate limit group",
-        "description": "The group of your account; decides how fast this provider calls. Default: default.",
+        "description": "The group of your account at the service: 5 submissions and 50 status queries a "
+        "second in default, 16 and 166 in vip, 33 and 500 in svip. Empty: default.",
         "schema": {"type": ["string", "null"], "enum": ["default", "vip", "svip"]},
     },
     "submit_rps": {
         "label": "Submissions per second",
-        "description": "Overrides the group's limit for submissions.",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "description": "A limit of your own, such as 2.5, where others share the account. Empty: that of the "
+        "group.",
+        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "query_rps": {
         "label": "Status queries per second",
-        "description": "Overrides the group's limit for status queries.",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "description": "The same for looking whether images are finished. Each triggerer keeps to it by "
+        "itself: with two of them, give half. Empty: that of the group.",
+        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
+    },
+    "timeout": {
+        "label": "Request timeout (seconds)",
+        "description": "How long one call of the service may take; not how long an image may take. "
+        "Empty: 30.",
+        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "proxy": {
         "label": "Proxy URL",
-        "description": "An HTTP(S) proxy for every call, such as http://proxy.example:3128.",
+        "description": "The proxy that every call goes through, such as http://proxy.example:3128. "
+        "Empty: none, or the one that the machine's environment names.",
         "schema": {"type": ["string", "null"]},
     },
     "verify": {
-        "label": "Verify TLS certificates",
-        "description": "true, false, or the path of a CA bundle. Default: true.",
-        "schema": {"type": ["string", "boolean", "null"]},
-    },
-    "default_model": {
-        "label": "Default model",
-        "description": "Used where a task names no model. Default: gpt-image-2.",
+        "label": "Certificate check",
+        "description": "The path of a file with certificates to trust (a CA bundle, PEM), or false to trust "
+        "anybody, which is for trying out. Empty: the certificates that are trusted everywhere.",
         "schema": {"type": ["string", "null"]},
     },
     "allow_insecure_http": {
         "label": "Allow plain http",
-        "description": "Send the key over plain http to a host that is not this machine. Leave off.",
-        "schema": {"type": ["boolean", "null"], "default": False},
+        "description": "Send the API key unencrypted to a base URL that begins with http:// and is not on "
+        "this machine. Anybody on the way can read it. Leave this off.",
+        "schema": {"type": ["boolean", "null"]},
     },
 }
 """The fields kept in the connection's extra, as Airflow's provider schema writes it (3.2+)."""
@@ -98,7 +105,10 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "gptimg", "class-name": "airflow_provider_gptimg.decorators.gptimg.gptimg_task"}
         ],
-        "extra-links": ["airflow_provider_gptimg.links.ImagesLink"],
+        "extra-links": [
+            "airflow_provider_gptimg.links.ImagesLink",
+            "airflow_provider_gptimg.links.PictureLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "gptimg",

@@ -58,18 +58,15 @@ class Settings:
 
         :raises ApiError: kind INVALID, naming the field, its value and what is allowed; never the key.
         """
-        if not api_key or not api_key.strip():
-            raise ApiError(Kind.INVALID, "The connection has no API key: put it into its password.")
-        if not re.fullmatch(r"[!-~]+", api_key.strip()):
-            raise ApiError(
-                Kind.INVALID, "The connection's API key (its password) holds characters no key has."
-            )
+        key = _key(api_key)
+        # A form leaves an empty text where nothing was filled in, and people paste blanks.
+        extra = {name: v.strip() if isinstance(v, str) else v for name, v in extra.items()}
         group = extra.get("rate_limit_group") or "default"
         if not isinstance(group, str) or group not in SUBMITS_PER_SECOND:
             raise invalid("rate_limit_group", group, ", ".join(SUBMITS_PER_SECOND))
         return cls(
             base_url=_base_url(host or DEFAULT_BASE_URL, insecure=_flag("allow_insecure_http", extra)),
-            api_key=api_key.strip(),
+            api_key=key,
             timeout=_positive("timeout", extra, DEFAULT_TIMEOUT),
             limits=Limits(
                 submits=_positive("submit_rps", extra, SUBMITS_PER_SECOND[group]),
@@ -77,7 +74,7 @@ class Settings:
             ),
             proxy=_proxy(extra),
             verify=_verify(extra),
-            default_model=str(extra.get("default_model") or DEFAULT_MODEL),
+            default_model=_model(extra),
         )
 
 
@@ -89,6 +86,21 @@ def is_loopback(host: str) -> bool:
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _key(api_key: str | None) -> str:
+    key = (api_key or "").strip()
+    if not key:
+        raise ApiError(
+            Kind.INVALID, "The connection has no API key: put it into its password.", field="password"
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise ApiError(
+            Kind.INVALID,
+            "The connection's API key (its password) holds characters no key has.",
+            field="password",
+        )
+    return key
 
 
 def _base_url(host: str, *, insecure: bool) -> str:
@@ -108,8 +120,8 @@ def _base_url(host: str, *, insecure: bool) -> str:
         raise invalid(
             "host",
             url,
-            "plain http would show the key to everyone on the way; use https://, or set allow_insecure_http "
-            "in the connection's extra",
+            "plain http would show the key to everyone on the way; use https://, or switch on "
+            'allow_insecure_http in the connection\'s extra ("Allow plain http" in its form)',
         )
     return url
 
@@ -152,6 +164,13 @@ def _proxy(extra: Mapping[str, Any]) -> str | None:
     if not isinstance(proxy, str) or parts.scheme not in PROXY_SCHEMES or not name:
         raise invalid("proxy", _without_userinfo(str(proxy)), "a URL such as http://proxy.example:3128")
     return proxy
+
+
+def _model(extra: Mapping[str, Any]) -> str:
+    model = extra.get("default_model") or DEFAULT_MODEL
+    if not isinstance(model, str):
+        raise invalid("default_model", model, "the name of a model, such as gpt-image-2")
+    return model
 
 
 def _verify(extra: Mapping[str, Any]) -> bool | str:

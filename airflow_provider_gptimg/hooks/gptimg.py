@@ -21,9 +21,9 @@ from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import Balance, File, Upload
-from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
+from airflow_provider_gptimg.hooks import connection_form, diagnosis
 from airflow_provider_gptimg.hooks.shared import buckets_for, settings_of, shared_client
-from airflow_provider_gptimg.provider_info import UI_FIELD_BEHAVIOUR
 
 WAIT_LIMIT = 1800.0
 """Seconds a wait may take unless told otherwise: 4K has been seen to take minutes (contract: Status)."""
@@ -50,11 +50,12 @@ class GptImgHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the standard fields of the connection form (Airflow 3.0 and 3.1 ask the hook)."""
-        return {
-            "hidden_fields": UI_FIELD_BEHAVIOUR["hidden-fields"],
-            "relabeling": UI_FIELD_BEHAVIOUR["relabeling"],
-            "placeholders": UI_FIELD_BEHAVIOUR["placeholders"],
-        }
+        return connection_form.field_behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the other fields of the connection form (Airflow 3.0 and 3.1 ask the hook)."""
+        return connection_form.widgets()
 
     @cached_property
     def settings(self) -> Settings:
@@ -181,13 +182,13 @@ class GptImgHook(BaseHook):
         return self._call(wire.balance(), wire.read_balance)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the balance, which is free, and return whether that worked and what to know."""
+        """Ask once for the balance, which is free; return whether images can be made, and what to know."""
         try:
-            balance = self.balance()
+            return diagnosis.examined(self.settings)
+        except GptImgValidationError as error:
+            return False, diagnosis.field_reason(error.field, str(error))
         except Exception as error:  # noqa: BLE001 - the form shows every reason as text
             return False, str(error)
-        left = "unlimited" if balance.unlimited else f"{balance.remaining:g}"
-        return True, f"Connected to {self.settings.base_url}. Balance: {left}."
 
     def log_unknown_status(self, generation_id: str) -> Callable[[str], None]:
         """Return what a wait calls for a status that the contract does not name."""

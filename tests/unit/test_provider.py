@@ -1,4 +1,4 @@
-"""What Airflow itself says of the provider: discovery, schema, connection form, connection test."""
+"""What Airflow itself says of the provider: discovery, schema, connection form."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import airflow
 import jsonschema
 import pytest
 
+from airflow_provider_gptimg.api.limits import QUERIES_PER_SECOND, SUBMITS_PER_SECOND
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL
+from airflow_provider_gptimg.api.settings import DEFAULT_BASE_URL, DEFAULT_TIMEOUT
+from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-from airflow_provider_gptimg.provider_info import get_provider_info
+from airflow_provider_gptimg.provider_info import CONN_FIELDS, get_provider_info
 
 AIRFLOW = Path(airflow.__file__).parent
 
@@ -55,43 +60,136 @@ def test_airflow_lists_the_provider() -> None:
     assert hooks["gptimg"]["conn_id_attribute_name"] == "conn_id"
 
 
-def test_the_connection_form_appears() -> None:
-    from airflow.providers_manager import ProvidersManager
+FIELDS = {
+    # The fields of the extra, and the kind of input each of them gets.
+    "default_model": "string",
+    "rate_limit_group": "string",
+    "submit_rps": "number",
+    "query_rps": "number",
+    "timeout": "number",
+    "proxy": "string",
+    "verify": "string",
+    "allow_insecure_http": "boolean",
+}
+ALLOWED: dict[str, Any] = {
+    "default_model": "gpt-image-2-vip",
+    "rate_limit_group": "svip",
+    "submit_rps": 2.5,
+    "query_rps": 20,
+    "timeout": 12,
+    "proxy": "http://proxy.example:3128",
+    "verify": "false",
+    "allow_insecure_http": True,
+}
 
-    manager = ProvidersManager()
-    behaviour = manager.field_behaviours["gptimg"]
-    assert behaviour["relabeling"] == {"host": "Base URL", "password": "API key"}
-    assert "login" in behaviour["hidden_fields"]
-    fields = {name.split("__")[-1] for name in manager.connection_form_widgets if "__gptimg__" in name}
-    assert {"timeout", "rate_limit_group", "proxy", "verify", "default_model", "submit_rps"} <= fields
+
+def form() -> Any:
+    """Return the form as the API server tells it to the page."""
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    (found,) = (meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "gptimg")
+    return found
+
+
+def test_the_form_has_every_field_with_label_and_help() -> None:
+    assert form().hook_name == "GPT Image"
+    fields = form().extra_fields
+    assert {name: field["schema"]["type"] for name, field in fields.items()} == {
+        name: [kind, "null"]  # without null, the page marks a field as required
+        for name, kind in FIELDS.items()
+    }
+    for name, field in fields.items():
+        assert field["schema"]["title"] == CONN_FIELDS[name]["label"]
+        assert field["description"] == CONN_FIELDS[name]["description"]
+        assert field["value"] is None  # what is not filled in is not stored
+    labels = [field["schema"]["title"] for field in fields.values()]
+    assert len(set(labels)) == len(FIELDS)
+
+
+def test_the_form_has_the_standard_fields_that_mean_something() -> None:
+    standard = form().standard_fields
+    for name in ("login", "port", "url_schema"):
+        assert getattr(standard, name).hidden
+    assert (standard.host.hidden, standard.host.title) == (False, "Base URL")
+    assert DEFAULT_BASE_URL in standard.host.placeholder
+    assert (standard.password.hidden, standard.password.title) == (False, "API key")
+    assert standard.password.placeholder.startswith("sk-")
+
+
+def test_the_choices_are_those_of_the_service() -> None:
+    assert CONN_FIELDS["rate_limit_group"]["schema"]["enum"] == list(SUBMITS_PER_SECOND)
+    assert f"Empty: {DEFAULT_MODEL}." in CONN_FIELDS["default_model"]["description"]
+    assert f"Empty: {DEFAULT_TIMEOUT:g}." in CONN_FIELDS["timeout"]["description"]
+    help_of_group = CONN_FIELDS["rate_limit_group"]["description"]
+    for group in SUBMITS_PER_SECOND:
+        assert str(int(SUBMITS_PER_SECOND[group])) in help_of_group
+        assert str(int(QUERIES_PER_SECOND[group])) in help_of_group
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_does_something(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def settings(**extra: Any) -> Any:
+        host = "http://service.example" if name == "allow_insecure_http" else None
+        described = {"conn_type": "gptimg", "host": host, "password": "sk-x", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
+        return GptImgHook().settings
+
+    if name == "allow_insecure_http":
+        with pytest.raises(GptImgValidationError):
+            settings()
+        assert settings(**{name: True}).base_url == "http://service.example"
+    else:
+        assert settings(**{name: ALLOWED[name]}) != settings()
+
+
+@pytest.mark.parametrize("unset", [None, "", " "])
+def test_a_form_that_is_saved_without_extras_means_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, unset: str | None
+) -> None:
+    described = {"conn_type": "gptimg", "password": "sk-x"}
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
+    plain = GptImgHook().settings
+    described |= {"host": "", "login": "", "schema": "", "extra": dict.fromkeys(FIELDS, unset)}  # type: ignore[dict-item]
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
+    assert GptImgHook().settings == plain
 
 
 def test_older_airflows_ask_the_hook_for_the_form() -> None:
     schema = json.loads((AIRFLOW / "customized_form_field_behaviours.schema.json").read_text())
     jsonschema.validate(GptImgHook.get_ui_field_behaviour(), schema)
+    # They look for both in the class itself, not in what it inherits.
+    assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= set(vars(GptImgHook))
 
 
-@pytest.mark.parametrize(
-    ("connection", "works", "says"),
-    [
-        ({"password": "sk-good"}, True, "Balance: 10"),
-        ({"password": "sk-invalid"}, False, "key"),
-        ({"password": ""}, False, "password"),
-        ({"password": "sk-good", "extra": {"timeout": "soon"}}, False, "timeout='soon'"),
-        ({"password": "sk-good", "host": "http://example.com"}, False, "allow_insecure_http"),
-        ({"password": "sk-good", "host": "http://127.0.0.1:1"}, False, "Connect"),
-    ],
-)
-def test_test_connection(
-    gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], works: bool, says: str
-) -> None:
-    described = {"conn_type": "gptimg", "host": gptimg_emulator.base_url, **connection}
-    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
-    ok, message = GptImgHook().test_connection()
-    assert ok is works
-    assert says in message
-    assert "sk-good" not in message
-    assert gptimg_emulator.ledger()["submissions"] == []
+def test_older_airflows_make_the_same_fields_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They put fields of their own in the place of WTForms, of which only the description is wanted."""
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+    from airflow.providers_manager import ConnectionFormWidgetInfo
+
+    modules: Any = ModuleType("wtforms"), ModuleType("wtforms.validators")
+    for kind in ("String", "Integer", "Boolean"):
+        setattr(modules[0], f"{kind}Field", getattr(HookMetaService, f"Mock{kind}Field"))
+    modules[1].Optional, modules[1].any_of = HookMetaService.MockOptional, HookMetaService.MockEnum
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    widgets = {
+        f"extra__gptimg__{name}": ConnectionFormWidgetInfo("GptImgHook", "package", field, name, False)
+        for name, field in GptImgHook.get_connection_form_widgets().items()
+    }
+    older = HookMetaService._convert_extra_fields(widgets)["gptimg"]
+    assert list(older) == list(CONN_FIELDS)
+    for name, field in older.items():
+        assert field["schema"]["title"] == CONN_FIELDS[name]["label"]
+        assert field["description"] == CONN_FIELDS[name]["description"]
+        assert field["schema"].get("enum") == CONN_FIELDS[name]["schema"].get("enum")
+        assert field["schema"]["type"] == [FIELDS[name].replace("number", "integer"), "null"]
+        assert field["value"] is None
+
+
+def test_the_form_needs_no_form_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wtforms", None)  # what makes an import fail
+    assert GptImgHook.get_connection_form_widgets() == {}
 
 
 @pytest.mark.parametrize(

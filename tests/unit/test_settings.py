@@ -184,6 +184,7 @@ def test_a_group_sets_both_limits_and_a_number_one_of_them(
         *(("rate_limit_group", bad) for bad in ("gold", "VIP", 3, ["vip"], {"vip": 1})),
         *(("allow_insecure_http", bad) for bad in ("yes", 1, [], "on")),
         *(("verify", bad) for bad in (1, [], 0.5)),
+        *(("default_model", bad) for bad in (1, True, ["gpt-image-2"], {"name": "gpt-image-2"})),
         *(
             ("proxy", bad)
             for bad in ("proxy.example:3128", "ftp://proxy.example", "http://", "http://[", 3, [])
@@ -214,6 +215,37 @@ def test_other_bad_settings_name_themselves(name: str, bad: object) -> None:
 )
 def test_verify(given: object, verify: bool | str) -> None:
     assert checked(verify=given).verify == verify
+
+
+def test_what_was_pasted_with_blanks_or_left_empty_is_understood() -> None:
+    pasted = checked(
+        timeout=" 7.5 ",
+        rate_limit_group=" vip\n",
+        proxy=" http://proxy.example:3128 ",
+        verify=" /ca.pem ",
+        default_model=" gpt-image-2-vip ",
+        allow_insecure_http=" ",
+    )
+    assert (pasted.timeout, pasted.proxy, pasted.verify) == (7.5, "http://proxy.example:3128", "/ca.pem")
+    assert pasted.default_model == "gpt-image-2-vip"
+    assert pasted.limits == checked(rate_limit_group="vip").limits
+    for unset in (None, "", "  "):
+        assert checked(**dict.fromkeys(FIELDS, unset)) == checked()
+
+
+def test_errors_name_the_field_they_are_about() -> None:
+    for parts, field in (
+        ({"key": ""}, "password"),
+        ({"key": "a b"}, "password"),
+        ({"host": "ftp://x"}, "host"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            checked(**parts)
+        assert caught.value.field == field
+    for name in ("timeout", "proxy", "verify", "rate_limit_group", "default_model", "allow_insecure_http"):
+        with pytest.raises(ApiError) as caught:
+            checked(**{name: [1]})
+        assert caught.value.field == name
 
 
 def test_secrets_are_not_shown() -> None:

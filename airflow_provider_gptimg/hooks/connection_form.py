@@ -1,0 +1,48 @@
+"""The connection form as Airflow 3.0 and 3.1 ask for it; from 3.2 on they read the provider info."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from airflow_provider_gptimg.provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+
+_KINDS = {
+    "string": "StringField",
+    # The one field for numbers that these Airflows know; their page takes fractions in it too.
+    "number": "IntegerField",
+    "boolean": "BooleanField",
+}
+
+
+def label_of(field: str) -> str:
+    """Return what a field of the connection is called in the form."""
+    if field in CONN_FIELDS:
+        return str(CONN_FIELDS[field]["label"])
+    return str(UI_FIELD_BEHAVIOUR["relabeling"].get(field, field))
+
+
+def field_behaviour() -> dict[str, Any]:
+    """Return the standard fields: which are hidden, what they are called, what is shown while empty."""
+    return {
+        "hidden_fields": UI_FIELD_BEHAVIOUR["hidden-fields"],
+        "relabeling": UI_FIELD_BEHAVIOUR["relabeling"],
+        "placeholders": UI_FIELD_BEHAVIOUR["placeholders"],
+    }
+
+
+def widgets() -> dict[str, Any]:
+    """Return the fields of the extra as WTForms fields; none where WTForms is not installed."""
+    try:
+        wtforms, validators = import_module("wtforms"), import_module("wtforms.validators")
+    except ImportError:  # the form then has the extra as JSON, which works as well
+        return {}
+    found = {}
+    for name, field in CONN_FIELDS.items():
+        schema = field["schema"]
+        checks = [validators.any_of(schema["enum"])] if "enum" in schema else []
+        kind = getattr(wtforms, _KINDS[schema["type"][0]])
+        found[name] = kind(
+            field["label"], validators=[validators.Optional(), *checks], description=field["description"]
+        )
+    return found
