@@ -1,18 +1,25 @@
-"""Links on the pages of task instances."""
+"""Links on the pages of task instances, which lead into the gallery."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow.plugins_manager import AirflowPlugin
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
+HAS_GALLERY = hasattr(AirflowPlugin, "external_views")
+"""Whether this Airflow shows pages of plugins: 3.1 and newer."""
+
+MOST_PICTURES = 10
+"""Pictures that have a link of their own. Airflow keeps an XCom for each link that a running task has."""
+
 
 class ImagesLink(BaseOperatorLink):
-    """Leads to the pictures that a task instance made, which Airflow 3.1 and newer show."""
+    """Leads to the pictures that a task instance made."""
 
     name = "Images"
 
@@ -22,5 +29,47 @@ class ImagesLink(BaseOperatorLink):
         :param ti_key: the task instance's ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
         """
         mapped = f"/mapped/{ti_key.map_index}" if ti_key.map_index >= 0 else ""
-        dag, run, task = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
-        return f"dags/{dag}/runs/{run}/tasks/{task}{mapped}/plugin/gptimg-images"
+        return f"{_place('dags', ti_key)}{mapped}/plugin/gptimg-images"
+
+
+class PictureLink(BaseOperatorLink):
+    """Leads to one picture of a task instance: stored, at the service, still coming or failed.
+
+    :param index: its index in its generation.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        self.index = index
+
+    @property
+    def name(self) -> str:
+        """What the link is called in the UI."""
+        return f"Image {self.index + 1}"
+
+    @property
+    def xcom_key(self) -> str:
+        """Where Airflow keeps the address."""
+        return f"_link_PictureLink_{self.index}"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Return the address, relative to Airflow's own.
+
+        :param ti_key: the task instance's ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+        """
+        return f"{_place('gptimg/dags', ti_key)}?map_index={ti_key.map_index}#picture-0-{self.index}"
+
+
+def links_of(pictures: object = MOST_PICTURES) -> tuple[BaseOperatorLink, ...]:
+    """Return the links of a task.
+
+    :param pictures: how many it makes; whatever is no number, such as a template of one, for not known.
+    """
+    if not HAS_GALLERY:
+        return ()
+    most = pictures if isinstance(pictures, int) and pictures < MOST_PICTURES else MOST_PICTURES
+    return (ImagesLink(), *map(PictureLink, range(most)))
+
+
+def _place(prefix: str, ti_key: Any) -> str:
+    dag, run, task = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
+    return f"{prefix}/{dag}/runs/{run}/tasks/{task}"

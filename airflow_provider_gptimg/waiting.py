@@ -20,6 +20,8 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.lineage import lineage_of
+from airflow_provider_gptimg.links import links_of
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, Result, Store, collect
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
@@ -82,6 +84,7 @@ class GenerationWait(BaseOperator):
         with translated():
             result = collect(generation, asked, self.store(context, asked))
         self.result = result
+        self.operator_extra_links = links_of(len(result["images"]))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
@@ -117,6 +120,7 @@ class GenerationWait(BaseOperator):
     ) -> NoReturn:
         """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds)."""
         pace = self.pace
+        self.operator_extra_links = links_of(self.n)
         if self.execution_timeout is not None:
             # Airflow 3 measures each stay on a worker for itself, and nothing in between.
             started = context["ti"].start_date.timestamp()
@@ -154,6 +158,7 @@ class GenerationWait(BaseOperator):
             next_method, next_kwargs = "execute_complete", {"event": event}
         return super().resume_execution(next_method, next_kwargs, context)
 
+    @leaves_reason
     def execute_complete(
         self,
         context: Context,

@@ -16,7 +16,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.references import reference_texts, references
-from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
+from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE
 
 FIELDS = ("prompt", "size", "resolution", "n", "model", "reference_images", "extra_body")
 """What an item may say of its request; the batch's own values stand in for what it does not say."""
@@ -44,6 +44,13 @@ class Item:
     fields: Mapping[str, Any]
     digest: str
     problem: ApiError | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What a journal keeps of the request, for those who look on before there is a manifest."""
+        names = ("model", "size", "resolution")
+        prompt = str(self.fields.get("prompt"))[:PROMPT_CHARACTERS]
+        return {"index": self.index, "prompt": prompt, **{name: self.fields.get(name) for name in names}}
 
     def request(self, *, with_files: bool = True) -> GenerationRequest:
         """Return the request, checked.

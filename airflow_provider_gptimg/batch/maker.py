@@ -100,7 +100,7 @@ class Maker:
             submissions=submission.submissions,
             submitted_at=submission.submitted_at,
         )
-        self._journal.note(item.digest, SUBMITTED, **vars(now_known))
+        self._journal.note(item.digest, SUBMITTED, shown=item.shown, **vars(now_known))
         return submission.generation, now_known
 
     async def _submitted(self, item: Item, is_fresh: bool, known: Known | None) -> Submission:
@@ -153,7 +153,13 @@ class Maker:
         self._order.progress.completed += 1
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}
         self._journal.note(
-            item.digest, COMPLETED, index=item.index, images=list(result["images"]), **vars(known), **times
+            item.digest,
+            COMPLETED,
+            index=item.index,
+            shown=item.shown,
+            images=list(result["images"]),
+            **vars(known),
+            **times,
         )
 
     def _fail(self, item: Item, error: ApiError) -> None:
@@ -164,7 +170,7 @@ class Maker:
         self._order.progress.failed = failures.count
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
-        self._journal.note(item.digest, FAILED, **facts, error=reason)
+        self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
         self._order.log.warning("Item %d failed: %s", item.index, error)
         if failures.is_stopped and not was_stopped:
             self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")

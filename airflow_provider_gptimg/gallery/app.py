@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
@@ -15,7 +18,8 @@ from airflow_provider_gptimg.gallery import records, shelves
 from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer
 from airflow_provider_gptimg.gallery.files import Gone, Thumbnails, media_type, read_picture
 from airflow_provider_gptimg.gallery.html import Group, page
-from airflow_provider_gptimg.gallery.pictures import Card
+from airflow_provider_gptimg.gallery.pictures import Card, Place
+from airflow_provider_gptimg.gallery.service import generation_now, live_picture
 from airflow_provider_gptimg.gallery.shelves import PAGE
 
 FIRST = 12
@@ -39,11 +43,10 @@ def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) ->
     groups = []
     for task_id, instances in records.picture_tasks(session, dag_id, run_id).items():
         tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=FIRST)
-        cards, problem = _cards(tasks, count=FIRST)
-        total = shelves.item_count(tasks[0]) if instances == 1 and tasks else instances
-        groups.append(
-            Group(task_id, cards[:FIRST], total, _task_url(request, dag_id, run_id, task_id), problem)
-        )
+        shelf = _shelf(tasks, count=FIRST)
+        total = shelf.items if instances == 1 else instances
+        url = _task_url(request, dag_id, run_id, task_id)
+        groups.append(Group(task_id, shelf.cards[:FIRST], total, url, shelf.problem, shelf.progress))
     return page(request, "run", title=f"Images of {run_id}", groups=groups, dag_id=dag_id, run_id=run_id)
 
 
@@ -66,12 +69,13 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
         raise HTTPException(404, "There is no such task instance.")
     if total == 1:
         tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=1, **find)
-        total = shelves.item_count(tasks[0])
-        cards, problem = _cards(tasks, start=start) if tasks[0].manifest or start == 0 else ([], None)
+        shelf = _shelf(tasks, start=start)
+        total = shelf.items
     else:
-        cards, problem = _cards(tasks)
+        shelf = _shelf(tasks)
     siblings = 0 if index in (None, -1) else records.instances(session, dag_id, run_id, task_id, limit=1)[1]
-    group = Group(task_id, cards, total, _task_url(request, dag_id, run_id, task_id), problem)
+    url = _task_url(request, dag_id, run_id, task_id)
+    group = Group(task_id, shelf.cards, total, url, shelf.problem, shelf.progress)
     return page(
         request,
         "task",
@@ -96,18 +100,35 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
     index: int,
     small: bool = False,
 ) -> Response:
-    """Send a stored picture: what the task recorded, and nothing else."""
-    tasks, _ = records.instances(session, dag_id, run_id, task_id, map_index=map_index, limit=1)
-    if not tasks:
-        raise HTTPException(404, "There is no such task instance.")
+    """Send a stored picture, or a small one of the service: what the task recorded, and nothing else."""
+    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), item, index)
     try:
-        card = shelves.card_at(tasks[0], item, index, _now())
-        content = thumbnails.get(card) if small else read_picture(card)
+        if small and card.is_large:
+            key = f"{task.conn_id} {card.generation_id} {index}"
+            content = thumbnails.get(key, partial(_live, task, card))
+        elif small:
+            content = thumbnails.get(str(card.sha256), partial(read_picture, card))
+        else:
+            content = read_picture(card)
     except Gone as gone:
         raise HTTPException(404, str(gone)) from gone
     # Named by its hash, so that a picture made anew is seen at once.
     headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type=media_type(content), headers=headers)
+
+
+@app.get(TASK_PATH + "/{map_index}/progress/{item}", dependencies=MAY_SEE_TASK)
+def progress(  # noqa: PLR0917 - FastAPI passes them by name
+    session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: int, item: int
+) -> Response:
+    """Say how far a generation is: ``{"status", "progress"}`` as the service says it, or null."""
+    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), item, 0)
+    said: dict[str, Any] = {"status": None, "progress": None}
+    if card.generation_id is not None and task.conn_id is not None:
+        with suppress(Gone):
+            generation = generation_now(task.conn_id, card.generation_id)
+            said = {"status": generation.status, "progress": generation.progress}
+    return JSONResponse(said, headers={"Cache-Control": "private, no-store"})
 
 
 @app.get("/")
@@ -126,6 +147,7 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     dags = [dag for dag in made if viewer.may_see(dag)]
     chosen = [dag for dag in dags if dag_id in ("", dag)]
     found: list[Card] = []
+    looked = 0
     end = page_number * PAGE
     first, last = _day(since), _day(until)
     tasks = records.latest(
@@ -137,7 +159,8 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
         scan=SCAN,
     )
     for task in tasks:
-        cards, _ = _cards([task], count=FIRST)
+        looked += 1
+        cards = _shelf([task], count=FIRST).cards
         found += [card for card in cards if prompt.casefold() in (card.prompt or "").casefold()]
         if len(found) > end:
             break
@@ -145,7 +168,8 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
         request,
         "latest",
         title="Generated images",
-        groups=[Group("", found[end - PAGE : end], len(found), "", None)],
+        groups=[Group("", found[end - PAGE : end], len(found), "", None, None)],
+        looked=looked if looked >= SCAN else None,
         dags=dags,
         chosen={"dag_id": dag_id, "prompt": prompt, "since": since, "until": until},
         number=page_number,
@@ -159,12 +183,42 @@ def refused(request: Request, error: AnyHTTPException) -> Response:
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
 
 
-def _cards(tasks: list[records.Task], *, start: int = 0, count: int = PAGE) -> tuple[list[Card], str | None]:
+class Shelf(NamedTuple):
+    """The cards of some tasks, how many items the first of them has, and why there are none."""
+
+    cards: list[Card]
+    items: int
+    progress: str | None
+    problem: str | None
+
+
+def _shelf(tasks: list[records.Task], *, start: int = 0, count: int = PAGE) -> Shelf:
     try:
+        items = shelves.item_count(tasks[0]) if tasks else 0
+        if start >= max(items, 1):
+            return Shelf([], items, None, None)
         now = _now()
-        return [card for task in tasks for card in shelves.cards(task, now, start=start, count=count)], None
+        cards = [card for task in tasks for card in shelves.cards(task, now, start=start, count=count)]
+        return Shelf(cards, items, shelves.progress(tasks[0]) if len(tasks) == 1 else None, None)
     except Gone as gone:
-        return [], str(gone)
+        return Shelf([], 1, None, str(gone))
+
+
+def _task_and_card(session: SessionDep, place: Place, item: int, index: int) -> tuple[records.Task, Card]:
+    where = (place.dag_id, place.run_id, place.task_id)
+    tasks, _ = records.instances(session, *where, map_index=place.map_index, limit=1)
+    if not tasks:
+        raise HTTPException(404, "There is no such task instance.")
+    try:
+        return tasks[0], shelves.card_at(tasks[0], item, index, _now())
+    except Gone as gone:
+        raise HTTPException(404, str(gone)) from gone
+
+
+def _live(task: records.Task, card: Card) -> bytes:
+    if task.conn_id is None or card.generation_id is None:
+        raise Gone("The task did not record which connection it used.")
+    return live_picture(task.conn_id, card.generation_id, card.index)
 
 
 def _task_url(request: Request, dag_id: str, run_id: str, task_id: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
 from itertools import islice
@@ -76,18 +76,19 @@ class Thumbnails:
         self._lock = threading.Lock()
         self._decoding = threading.Semaphore(2)  # a decoded 4K picture takes 50 MB
 
-    def get(self, card: Card) -> bytes:
+    def get(self, key: str, read: Callable[[], bytes]) -> bytes:
         """Return a picture small, or as it is where Pillow is not installed.
 
-        :raises Gone: as :func:`read_picture` does.
+        :param key: names the picture, whoever asks for it.
+        :param read: returns it as it is.
+        :raises Gone: as ``read`` does.
         """
-        key = str(card.sha256)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         with self._decoding:
-            small = _scaled(read_picture(card))
+            small = _scaled(read())
         with self._lock:
             self._size += len(small) - len(self._kept.pop(key, b""))
             self._kept[key] = small

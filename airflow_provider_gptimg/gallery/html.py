@@ -40,6 +40,7 @@ class Group:
     :param total: how many there are, with those that are not on the page.
     :param url: where the others are.
     :param problem: why there are none.
+    :param progress: what a batch that is under way has done, in words.
     """
 
     task_id: str
@@ -47,6 +48,7 @@ class Group:
     total: int
     url: str
     problem: str | None
+    progress: str | None
 
 
 def page(
@@ -63,7 +65,8 @@ def page(
         root=root,
         groups=groups,
         shown=len(cards),
-        is_coming=any(card.state is State.COMING for card in cards),
+        is_coming=any(card.state is State.COMING for card in cards)
+        or any(group.progress for group in groups),
         other_page=lambda number: "?" + urlencode([*_without_page(request), ("page", number)]),
         **values,
     )
@@ -86,13 +89,22 @@ def left(moment: datetime) -> str:
 
 def source(card: Card, root: str, *, small: bool) -> str:
     """Return the address that a browser loads a card's picture from; only for one that is there."""
-    if card.url is not None:
+    if card.url is not None and not (small and card.is_large):
         return card.url
+    version = {"small": 1} if small else {}
+    query = urlencode({**version, "v": (card.sha256 or card.generation_id or "")[:12]})
+    return f"{_address(card, root)}/pictures/{card.item}/{card.index}?{query}"
+
+
+def progress_source(card: Card, root: str) -> str | None:
+    """Return the address that says how far a picture is which is still coming."""
+    return f"{_address(card, root)}/progress/{card.item}" if card.generation_id else None
+
+
+def _address(card: Card, root: str) -> str:
     place = card.place
     parts = ("dags", place.dag_id, "runs", place.run_id, "tasks", place.task_id, str(place.map_index))
-    path = "/".join(quote(part, safe="") for part in (*parts, "pictures", str(card.item), str(card.index)))
-    version = {"small": 1} if small else {}
-    return f"{root}/{path}?{urlencode({**version, 'v': (card.sha256 or '')[:12]})}"
+    return root + "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def ratio(card: Card) -> tuple[int, int]:
@@ -110,6 +122,10 @@ def is_mixed(cards: list[Card]) -> bool:
     return len({width / height for width, height in map(ratio, cards)}) > 1
 
 
+def _is_under_way(group: Group) -> bool:
+    return group.progress is not None
+
+
 def _without_page(request: Request) -> list[tuple[str, str]]:
     return [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
 
@@ -121,4 +137,12 @@ _templates = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals.update(span=span, left=left, source=source, ratio=ratio, is_mixed=is_mixed, quote=quote)
+_templates.globals.update(
+    span=span,
+    left=left,
+    source=source,
+    progress_source=progress_source,
+    ratio=ratio,
+    is_mixed=is_mixed,
+    quote=quote,
+)

@@ -68,6 +68,16 @@ class Card:
     message: str | None = None
 
     @property
+    def key(self) -> str:
+        """What tells it from the others of its task instance, in addresses."""
+        return f"{self.item}-{self.index}"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the service has it in a size that is too much for a thumbnail: more than 1K."""
+        return self.url is not None and self.generation_id is not None and self.resolution not in (None, "1K")
+
+    @property
     def is_stored(self) -> bool:
         """Whether it can be read from storage and told from anything else there."""
         return self.state is State.READY and self.uri is not None and self.sha256 is not None
@@ -80,8 +90,8 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
 
     :param now: tells what has expired; with a time zone.
     """
-    request = record.get("request")
-    asked = request if isinstance(request, Mapping) else record
+    # A line of a manifest repeats the request, one of a journal a part of it, a result what it was about.
+    asked = next((record[name] for name in ("request", "shown") if _is_dict(record.get(name))), record)
     created, completed = _time(record.get("created_at")), _time(record.get("completed_at"))
     expires = _time(record.get("expires_at"))
     common: dict[str, Any] = {
@@ -91,7 +101,7 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
         "size": _text(asked.get("size")),
         "resolution": _text(asked.get("resolution")),
         "generation_id": _text(record.get("generation_id")),
-        "since": created,
+        "since": created or _moment(record.get("submitted_at")),
         "seconds": (completed - created).total_seconds() if created and completed else None,
     }
     images = record.get("images")
@@ -162,6 +172,17 @@ def _count(value: object) -> int | None:
 def _side(value: object) -> int | None:
     side = _count(value)
     return side if side is not None and side <= MAX_SIDE else None
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _moment(value: object) -> datetime | None:
+    """Return a moment in Unix seconds, of this century."""
+    if not isinstance(value, (int, float)) or not 0 < value < 4e9:
+        return None
+    return datetime.fromtimestamp(value, timezone.utc)
 
 
 def _time(value: object) -> datetime | None:

@@ -15,13 +15,19 @@ from typing import Any
 from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from airflow_provider_gptimg.gallery.pictures import Place
 
-SIGNS = ("generation_id", "urls", "manifest")
-"""Keys of XComs that tell a task which made pictures from others."""
+SUBMITTED = "generation_id"
+"""Key of the XCom that only a task which asked for pictures has, whatever its operator is called."""
+
+SIGNS = (SUBMITTED, "urls", "manifest", "batch")
+"""Keys of XComs that a task which made pictures has."""
+
+VALUES = ("return_value", SUBMITTED, "error", "batch")
+"""Keys of XComs that are read."""
 
 MAX_VALUE = 1_000_000
 """Characters of an XCom that are read; a result has some thousand."""
@@ -35,6 +41,7 @@ class Task:
     :param result: its ``return_value``, if that is a dict.
     :param generation_id: what it submitted, if it did.
     :param error: why it failed, a dict with ``message``, if it said so.
+    :param batch: where a batch notes what it has done so far, a dict with ``journal`` and ``total``.
     :param fields: its rendered template fields.
     """
 
@@ -45,7 +52,18 @@ class Task:
     result: Mapping[str, Any] | None
     generation_id: str | None
     error: Mapping[str, Any] | None
+    batch: Mapping[str, Any] | None
     fields: Mapping[str, Any]
+
+    @property
+    def conn_id(self) -> str | None:
+        """The connection that it asked the service with."""
+        return _str(self.fields.get("conn_id"))
+
+    @property
+    def journal(self) -> str | None:
+        """The URI of the journal of a batch that left no manifest, yet or ever."""
+        return None if self.manifest else _str((self.batch or {}).get("journal"))
 
     @property
     def manifest(self) -> str | None:
@@ -57,7 +75,7 @@ class Task:
 def picture_tasks(session: Session, dag_id: str, run_id: str) -> dict[str, int]:
     """Return the tasks of a run that make pictures, and how many instances each has."""
     signed = select(XComModel.task_id).where(
-        XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key.in_(SIGNS[::2])
+        XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == SUBMITTED
     )
     rows = session.execute(
         select(TaskInstance.task_id, func.count())
@@ -108,7 +126,7 @@ def latest(
     """
     when = func.max(XComModel.timestamp)
     place = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
-    query = select(*place).where(XComModel.key.in_(SIGNS), XComModel.dag_id.in_(dag_ids)).group_by(*place)
+    query = _signed(select(*place), dag_ids).group_by(*place)
     if since is not None:
         query = query.having(when >= since)
     if until is not None:
@@ -126,8 +144,22 @@ def latest(
 
 def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
     """Return those of the DAGs that have made pictures."""
-    query = select(XComModel.dag_id).where(XComModel.key.in_(SIGNS), XComModel.dag_id.in_(dag_ids)).distinct()
-    return sorted(session.scalars(query))
+    return sorted(session.scalars(_signed(select(XComModel.dag_id), dag_ids).distinct()))
+
+
+def _signed(query: Any, dag_ids: Collection[str]) -> Any:
+    """Narrow a query of XComs to the signs of tasks that made pictures."""
+    columns = ("dag_id", "run_id", "task_id", "map_index")
+    same = and_(*(getattr(TaskInstance, name) == getattr(XComModel, name) for name in columns))
+    return (
+        query.select_from(XComModel)
+        .join(TaskInstance, same)
+        .where(
+            XComModel.key.in_(SIGNS),
+            XComModel.dag_id.in_(dag_ids),
+            or_(XComModel.key == SUBMITTED, _makes_pictures()),
+        )
+    )
 
 
 def _makes_pictures() -> Any:
@@ -139,9 +171,7 @@ def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
     if not places:
         return []
     values: dict[tuple[Place, str], Any] = {}
-    wanted = select(XComModel).where(
-        _at(XComModel, places), XComModel.key.in_(("return_value", "generation_id", "error"))
-    )
+    wanted = select(XComModel).where(_at(XComModel, places), XComModel.key.in_(VALUES))
     for xcom in session.scalars(wanted):
         values[Place(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index), xcom.key] = _value(xcom.value)
     fields = {
@@ -155,8 +185,9 @@ def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
             started=row.start_date,
             ended=row.end_date,
             result=_dict(values.get((place, "return_value"))),
-            generation_id=_str(values.get((place, "generation_id"))),
+            generation_id=_str(values.get((place, SUBMITTED))),
             error=_dict(values.get((place, "error"))),
+            batch=_dict(values.get((place, "batch"))),
             fields=_dict(fields.get(place)) or {},
         )
         for place, row in zip(places, rows, strict=True)

@@ -1,14 +1,15 @@
-"""From what tasks left to the cards of a page: results, pages of manifests, and what is still coming."""
+"""From what tasks left to the cards of a page: results, manifests and journals of batches, what is coming."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from airflow_provider_gptimg.gallery.files import Gone, manifest_lines
+from airflow_provider_gptimg.gallery.journals import Journals, index_of
 from airflow_provider_gptimg.gallery.pictures import Card, State, cards_of
 from airflow_provider_gptimg.gallery.records import Task
 
@@ -18,24 +19,52 @@ PAGE = 48
 OVER = ("failed", "upstream_failed", "skipped", "removed")
 """Airflow's states of tasks that make no more pictures."""
 
+_journals = Journals()
+
 
 def item_count(task: Task) -> int:
-    """Return how many lines the manifest of a batch has, 1 for other tasks."""
+    """Return how many items of a batch there are to show, 1 for other tasks.
+
+    :raises Gone: if its journal cannot be read.
+    """
+    if task.journal is not None:
+        return len(_journals.records(task.journal))
     if task.manifest is None or task.result is None:
         return 1
     counts = [task.result.get(name) for name in ("completed", "failed")]
     return sum(count for count in counts if isinstance(count, int) and count > 0)
 
 
-def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
-    """Return the cards of a task; of a batch, those of ``count`` lines of its manifest from ``start``.
+def progress(task: Task) -> str | None:
+    """Return what a batch that is under way has done, in words; None for other tasks.
 
-    :raises Gone: if its manifest cannot be read.
+    :raises Gone: if its journal cannot be read.
     """
+    if task.journal is None or task.state in OVER:
+        return None
+    states = [record.get("status") for record in _journals.records(task.journal)]
+    done, failed = states.count("completed"), states.count("failed")
+    parts = [f"{done:,} done", f"{len(states) - done - failed:,} under way", f"{failed:,} failed"]
+    total = (task.batch or {}).get("total")
+    return ", ".join(parts) + (f", of {total:,}" if isinstance(total, int) else "")
+
+
+def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
+    """Return the cards of a task; of a batch, those of ``count`` items from ``start``.
+
+    :raises Gone: if its manifest or journal cannot be read.
+    """
+    if task.journal is not None:
+        records = _journals.records(task.journal)[start : start + count]
+        found = [
+            card for record in records for card in cards_of(task.place, record, now, item=index_of(record))
+        ]
+        return _with_state(task, found)
     if task.manifest is not None:
+        lines = _lines(task.manifest, start, count, task.ended)
         return [
             card
-            for item, line in enumerate(_lines(task.manifest, start, count, task.ended), start)
+            for item, line in enumerate(lines, start)
             for card in cards_of(task.place, line, now, item=item)
         ]
     result = task.result
@@ -45,11 +74,7 @@ def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> li
     else:
         fields = {name: str(value) for name, value in task.fields.items() if value is not None}
         found = cards_of(task.place, {**fields, "generation_id": task.generation_id}, now)
-    if task.state == "success" or found[0].state is not State.COMING:
-        return found
-    if task.state in OVER:
-        return [replace(card, state=State.FAILED, message=_why(task)) for card in found]
-    return [replace(card, since=card.since or task.started) for card in found]
+    return found if task.state == "success" else _with_state(task, found)
 
 
 def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
@@ -57,11 +82,32 @@ def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
 
     :raises Gone: if there is none.
     """
-    start = item - item % PAGE  # the same lines as the page's, which are kept
-    for card in cards(task, now, start=start):
+    if task.journal is not None:
+        found: Sequence[Card] = [
+            card
+            for record in _journals.records(task.journal)
+            if index_of(record) == item
+            for card in cards_of(task.place, record, now, item=item)
+        ]
+    else:
+        found = cards(task, now, start=item - item % PAGE)  # the same lines as the page's, which are kept
+    for card in found:
         if (card.item, card.index) == (item, index):
             return card
     raise Gone("There is no such picture.")
+
+
+def _with_state(task: Task, found: list[Card]) -> list[Card]:
+    """Say of cards that are still coming what the state of their task says of them."""
+    if task.state in OVER:
+        return [
+            replace(card, state=State.FAILED, message=_why(task)) if card.state is State.COMING else card
+            for card in found
+        ]
+    return [
+        replace(card, since=card.since or task.started) if card.state is State.COMING else card
+        for card in found
+    ]
 
 
 def _why(task: Task) -> str:

@@ -30,8 +30,9 @@ from airflow_provider_gptimg.exceptions import GptImgBatchError, from_reason, tr
 from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Series, clear_number
-from airflow_provider_gptimg.links import ImagesLink
+from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.parameters import count, one_of, seconds
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.storage import Storage
 from airflow_provider_gptimg.storing import check_place
 from airflow_provider_gptimg.templates import templates_named
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT = 1000
 """Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
+
+BATCH_KEY = "batch"
+"""XCom key of where a batch that is under way notes what it has done: ``{"journal", "total"}``."""
 
 WATCHED = 100
 """Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
@@ -56,7 +60,8 @@ class GptImgBatchOperator(BaseOperator):
     makes new images. What was refused is sent again after a Clear, and by no retry. What it knows lies in
     storage, in ``.gptimg`` below ``output_path``.
 
-    XCom: ``return_value`` (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for
+    XCom: ``batch`` at once (where its journal is, how many items); in the end ``return_value``
+    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for
     each item ``index``, ``id``, ``status``, ``request``, ``generation_id``, ``uris``, ``images`` (as in
     :class:`~airflow_provider_gptimg.result.Result`), ``submissions``, times, and ``error``.
 
@@ -81,6 +86,7 @@ class GptImgBatchOperator(BaseOperator):
     """
 
     _failures: Failures | None = None
+    _is_resumed = False
 
     template_fields: Sequence[str] = (
         "items",
@@ -99,7 +105,7 @@ class GptImgBatchOperator(BaseOperator):
         "extra_body": "json",
         "reference_images": "json",
     }
-    operator_extra_links = (ImagesLink(),)
+    operator_extra_links = links_of(0)
     ui_color = "#e8def8"
 
     def __init__(
@@ -156,6 +162,7 @@ class GptImgBatchOperator(BaseOperator):
         """The hook of the task's connection."""
         return GptImgHook(self.conn_id)
 
+    @leaves_reason
     def execute(self, context: Context) -> BatchResult:
         """Begin, or go on where an earlier attempt was; defer while there is nothing to do but wait.
 
@@ -176,6 +183,8 @@ class GptImgBatchOperator(BaseOperator):
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
+            if self.do_xcom_push and not self._is_resumed:
+                ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": total})
             order = Order(
                 items=items,
                 journal=journal,
@@ -207,6 +216,7 @@ class GptImgBatchOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> BatchResult:
         """Go on after the trigger's event, whatever it says: the batch's own records know more."""
+        self._is_resumed = True
         return self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -11,8 +11,9 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.links import ImagesLink
+from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.parameters import seconds
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
 from airflow_provider_gptimg.storing import StoringWait
 from airflow_provider_gptimg.templates import templates_named
@@ -41,7 +42,7 @@ class GptImgDownloadOperator(StoringWait):
     """
 
     template_fields: Sequence[str] = ("generation_id", "output_path", "file_name", "conn_id")
-    operator_extra_links = (ImagesLink(),)
+    operator_extra_links = links_of()
     ui_color = "#e8def8"
 
     def __init__(
@@ -80,6 +81,7 @@ class GptImgDownloadOperator(StoringWait):
         """Return a hash of the generation's id: its images are the same whoever stores them."""
         return hashlib.sha256(generation_id_in(self.generation_id).encode()).hexdigest()
 
+    @leaves_reason
     def execute(self, context: Context) -> Any:
         """Look, wait if need be, and store.
 

@@ -15,9 +15,10 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Attempt
-from airflow_provider_gptimg.links import ImagesLink
+from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.memory import Memory
 from airflow_provider_gptimg.parameters import one_of, seconds
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.references import reference_texts, references
 from airflow_provider_gptimg.result import Asked, asked, result_of
 from airflow_provider_gptimg.storing import StoringWait
@@ -84,7 +85,7 @@ class GptImgGenerateOperator(StoringWait):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "reference_images": "json"}
     template_ext: Sequence[str] = (".prompt", ".j2")
-    operator_extra_links = (ImagesLink(),)
+    operator_extra_links = links_of()
     ui_color = "#e8def8"
 
     def __init__(
@@ -117,6 +118,7 @@ class GptImgGenerateOperator(StoringWait):
         self.n = n
         self.model = model
         self.reference_images = reference_images
+        self.operator_extra_links = links_of(n)
         self.extra_body = extra_body
         self.output_path = output_path
         self.file_name = file_name
@@ -141,6 +143,7 @@ class GptImgGenerateOperator(StoringWait):
         """Return what a result repeats of its request."""
         return asked(self._request(), submissions=1)
 
+    @leaves_reason
     def execute(self, context: Context) -> Any:
         """Submit, or attach to what an earlier attempt submitted; then wait and hand on.
 

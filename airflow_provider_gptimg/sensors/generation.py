@@ -18,7 +18,8 @@ from airflow_provider_gptimg.exceptions import (
     translated,
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.links import ImagesLink
+from airflow_provider_gptimg.links import links_of
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
 from airflow_provider_gptimg.templates import templates_named
 from airflow_provider_gptimg.waiting import GenerationWait
@@ -42,7 +43,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("generation_id", "conn_id")
-    operator_extra_links = (ImagesLink(),)
+    operator_extra_links = links_of()
     ui_color = "#e8def8"
 
     def __init__(
@@ -70,6 +71,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         """Return what is known of the request: nothing, unless a whole result was given."""
         return asked_in(self.generation_id)
 
+    @leaves_reason
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen.
 

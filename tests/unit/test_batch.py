@@ -42,7 +42,8 @@ def test_each_item_is_made_stored_and_named(emulator: Any, tmp_path: Path) -> No
         "submissions": 4,
         "failed_items": [],
     }
-    assert batch.xcoms == {"manifest": result["manifest"]}
+    assert batch.xcoms["manifest"] == result["manifest"]
+    assert batch.xcoms["batch"]["total"] == 4
     assert [line["index"] for line in manifest] == [0, 1, 2, 3]
     assert [line["request"]["prompt"] for line in manifest] == ["A fox", "A bear", "A fox", "Two"]
     assert [line["id"] for line in manifest] == [None, "sku-7", None, None]

@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from starlette.requests import Request
 
-from airflow_provider_gptimg.gallery import files, html, shelves
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, Journal
+from airflow_provider_gptimg.emulator.remote import Remote
+from airflow_provider_gptimg.gallery import html, shelves
 from airflow_provider_gptimg.gallery.files import Gone, Thumbnails, manifest_lines, read_picture
 from airflow_provider_gptimg.gallery.pictures import Card, Place, State, cards_of, origin_of
 from airflow_provider_gptimg.gallery.plugin import VIEWS, GptImgGalleryPlugin
 from airflow_provider_gptimg.gallery.records import Task
+from airflow_provider_gptimg.gallery.service import generation_now, live_picture
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.links import ImagesLink
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -30,7 +36,7 @@ LATER = (NOW + timedelta(hours=3)).isoformat()
 
 def task(**changes: Any) -> Task:
     known = {"place": PLACE, "state": "success", "started": NOW, "ended": NOW, "result": None}
-    return Task(**{**known, "generation_id": None, "error": None, "fields": {}, **changes})
+    return Task(**{**known, "generation_id": None, "error": None, "batch": None, "fields": {}, **changes})
 
 
 def stored(path: Path, content: bytes, **changes: Any) -> Card:
@@ -48,7 +54,7 @@ def png(width: int, height: int) -> bytes:
 
 def rendered(*cards: Card, query: bytes = b"", **values: Any) -> tuple[str, str]:
     request = Request({"type": "http", "root_path": "/gptimg", "query_string": query, "headers": []})
-    group = html.Group("task", list(cards), len(cards), "/x", None)
+    group = html.Group("task", list(cards), len(cards), "/x", None, None)
     known = {"title": "t", "dag_id": "d", "run_id": "r", "siblings": 0, "number": 1, "pages": 1}
     answer = html.page(request, "task", groups=[group], **{**known, **values})
     return bytes(answer.body).decode(), answer.headers["content-security-policy"]
@@ -129,24 +135,104 @@ def test_a_file_that_is_no_picture_is_not_sent_though_its_hash_is_right(tmp_path
         read_picture(stored(tmp_path / "a.png", b"[database]\npassword = x"))
 
 
-def test_thumbnails_are_small_made_once_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_are_small_made_once_and_bounded(tmp_path: Path) -> None:
     reads: list[Card] = []
-    read = read_picture
-    monkeypatch.setattr(files, "read_picture", lambda card: (reads.append(card), read(card))[1])
+
+    def get(thumbnails: Thumbnails, card: Card) -> bytes:
+        return thumbnails.get(str(card.sha256), lambda: (reads.append(card), read_picture(card))[1])
+
     cards = [stored(tmp_path / f"{side}.png", png(side, 600)) for side in (900, 901, 902)]
-    sizes = [len(Thumbnails().get(card)) for card in cards]
+    sizes = [len(get(Thumbnails(), card)) for card in cards]
     reads.clear()
     thumbnails = Thumbnails(most_bytes=sizes[0] + max(sizes[1:]))
     for card in (cards[0], cards[0], cards[1], cards[0]):
-        small = thumbnails.get(card)
+        small = get(thumbnails, card)
     with Image.open(io.BytesIO(small)) as picture:
         assert picture.size == (480, 320)
     assert reads == cards[:2]
-    thumbnails.get(cards[2])  # the least used one makes room
-    thumbnails.get(cards[0])
+    get(thumbnails, cards[2])  # the least used one makes room
+    get(thumbnails, cards[0])
     assert reads == cards
-    thumbnails.get(cards[1])
+    get(thumbnails, cards[1])
     assert reads == [*cards, cards[1]]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Journal:
+    """The journal of a batch that is under way: one stored, one submitted, one failed, of more."""
+    journal = Journal(ObjectStoragePath(tmp_path.as_uri()), attempt=1)
+    for index, digest in enumerate(("a", "b", "c")):
+        shown = {"index": index, "prompt": f"no. {index}", "size": "2:3"}
+        journal.note(
+            digest, SUBMITTED, shown=shown, generation_id=f"gen_{index}", submitted_at=NOW.timestamp()
+        )
+    journal.flush()
+    journal.note("d", INTENDED)
+    return journal
+
+
+def test_a_batch_that_is_under_way_shows_what_it_has_done(running: Journal, tmp_path: Path) -> None:
+    batch = task(state="running", batch={"journal": tmp_path.as_uri(), "total": 5})
+    assert [card.state for card in shelves.cards(batch, NOW)] == [State.COMING] * 3
+    assert shelves.progress(batch) == "0 done, 3 under way, 0 failed, of 5"
+
+    image = {"index": 0, "uri": "s3://b/1.png", "sha256": "0" * 64}
+    running.note("b", COMPLETED, shown={"index": 1, "prompt": "no. 1"}, images=[image])
+    running.note("c", FAILED, shown={"index": 2, "prompt": "no. 2"}, error={"message": "not drawn"})
+    running.flush()
+    coming, ready, failed = shelves.cards(batch, NOW)
+    assert (coming.state, coming.since, coming.generation_id) == (State.COMING, NOW, "gen_0")
+    assert (ready.state, ready.prompt, ready.item) == (State.READY, "no. 1", 1)
+    assert (failed.state, failed.message) == (State.FAILED, "not drawn")
+    assert shelves.card_at(batch, 1, 0, NOW) == ready
+    assert shelves.cards(batch, NOW, start=1, count=1) == [ready]
+    assert shelves.item_count(batch) == 3
+    assert shelves.progress(batch) == "1 done, 1 under way, 1 failed, of 5"
+
+    running.compact()  # other segments, the same facts
+    assert shelves.cards(batch, NOW) == [coming, ready, failed]
+    assert shelves.cards(replace(batch, state="failed"), NOW)[0].state is State.FAILED
+
+
+def test_a_journal_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Gone, match="journal"):
+        shelves.cards(task(state="running", batch={"journal": "nowhere://x", "total": 5}), NOW)
+    assert shelves.cards(task(state="running", batch={"journal": f"{tmp_path}/none"}), NOW) == []
+
+
+def test_progress_comes_from_the_service(emulator: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", emulator.airflow_connection)
+    generation = GptImgHook().submit("[slow] A cathedral")
+    asked = [generation_now("gptimg_default", generation.id) for _ in range(20)]
+    assert isinstance(asked[0].progress, int)
+    assert emulator.ledger()["requests"]["status"] == 1  # the others got the same answer
+    with pytest.raises(Gone):
+        generation_now("gptimg_default", "no-such-generation")
+    with pytest.raises(Gone):
+        generation_now("no_such_connection", generation.id)
+
+
+def test_a_large_picture_of_the_service_is_fetched_once_and_scaled(
+    emulator: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", emulator.airflow_connection)
+    hook = GptImgHook()
+    done = hook.wait(hook.submit("A reef", size="16:9", resolution="2K").id, poll_interval=0.1)
+    whole = live_picture("gptimg_default", done.id, 0)
+    small = Thumbnails().get("any", lambda: whole)
+    with Image.open(io.BytesIO(whole)) as picture:
+        assert picture.width > 2000
+    assert len(small) < len(whole) / 10
+    with pytest.raises(Gone, match="no such picture"):
+        live_picture("gptimg_default", done.id, 1)
+
+
+def test_only_large_pictures_of_the_service_go_through_airflow() -> None:
+    live = Card(PLACE, State.READY, url="https://cdn.example/1.png", generation_id="gen_1")
+    for resolution, is_large in ((None, False), ("1K", False), ("2K", True), ("4K", True)):
+        card = replace(live, resolution=resolution)
+        assert (html.source(card, "/g", small=True) != live.url) is is_large
+        assert html.source(card, "/g", small=False) == live.url
 
 
 def test_pages_of_a_manifest(tmp_path: Path) -> None:

@@ -8,6 +8,11 @@
   const mark = (image) => {
     const frame = image.closest("button.frame");
     if (!frame) return;
+    if (!image.dataset.second) { // the small one is not to be had: perhaps the picture itself is
+      image.dataset.second = "1";
+      image.src = frame.dataset.full;
+      return;
+    }
     const box = document.createElement("div");
     box.className = "frame";
     const card = frame.closest(".card");
@@ -88,6 +93,14 @@
     if (event.key === "ArrowRight") step(1);
   });
 
+  // Links to single pictures lead here.
+  const named = () => {
+    const frame = location.hash.startsWith("#picture-") && document.getElementById(location.hash.slice(1))?.querySelector("button.frame");
+    if (frame) show(frame);
+  };
+  addEventListener("hashchange", named);
+  named();
+
   const span = (seconds) => {
     const [size, name] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([unit]) => seconds >= unit) || [1, "s"];
     return `${Math.round(seconds / size)} ${name}`;
@@ -97,7 +110,28 @@
     note.textContent = left > 0 ? `expires in ${span(left)}` : "expired";
   }), 1000);
 
+  // How far they are is asked for those that one sees.
+  const ask = async (bar) => {
+    try {
+      const answer = await fetch(bar.dataset.progress);
+      const { progress } = answer.ok ? await answer.json() : {};
+      if (typeof progress !== "number") return;
+      bar.value = progress;
+      bar.textContent = `${progress} %`;
+      bar.title = `${progress} %`;
+      bar.hidden = false;
+    } catch { /* the next time, perhaps */ }
+  };
+  const askAll = () => {
+    const seen = (bar) => {
+      const box = bar.closest(".card").getBoundingClientRect();
+      return box.bottom > 0 && box.top < innerHeight;
+    };
+    return Promise.all([...document.querySelectorAll("[data-progress]")].filter(seen).slice(0, 12).map(ask));
+  };
+
   // What is still coming is asked for again, without a flash and without losing the place.
+  const count = (page) => page.querySelectorAll("button.frame, .card.failed").length;
   const refresh = async () => {
     const main = document.querySelector("main");
     if (!main.dataset.refresh) return;
@@ -106,10 +140,16 @@
         const answer = await fetch(location.href);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         // A host that is new to the page is not in its policy: only a new page may load from there.
-        if (answer.ok && page.querySelectorAll("button.frame").length !== frames().length) return location.reload();
+        if (answer.ok && count(page) !== count(document)) return location.reload();
+        const [said, now] = [page, document].map((any) => any.querySelector("p.progress"));
+        if (said && now && said.textContent !== now.textContent) now.textContent = said.textContent;
+        await askAll();
       } catch { /* the next time, perhaps */ }
     }
     setTimeout(refresh, main.dataset.refresh * 1000);
   };
-  setTimeout(refresh, 4000);
+  if (document.querySelector("main").dataset.refresh) {
+    askAll();
+    setTimeout(refresh, 4000);
+  }
 })();
