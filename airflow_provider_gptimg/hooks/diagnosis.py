@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from airflow_provider_gptimg.api import flows, wire
 from airflow_provider_gptimg.api.client import SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow
+from airflow_provider_gptimg.api.generation import shorten
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.wire import Balance
 from airflow_provider_gptimg.hooks.connection_form import label_of
+from airflow_provider_gptimg.provider_info import CONN_FIELDS
 
 LONGEST = 15.0
 """Seconds that one request of a test may take: somebody is looking at the page."""
@@ -20,8 +23,11 @@ MASKED = "***"
 """What Airflow shows instead of a secret. The Test button of Airflow 3.0 sends it back as if it were one."""
 
 
-def examined(settings: Settings) -> tuple[bool, str]:
-    """Ask once for the balance, which is free; return whether images can be made, and what to know."""
+def examined(settings: Settings, extra: Iterable[str] = ()) -> tuple[bool, str]:
+    """Ask once for the balance, which is free; return whether images can be made, and what to know.
+
+    :param extra: the names that the connection's extra holds.
+    """
     if settings.api_key == MASKED:
         return False, _MASKED_KEY.format(password=label_of("password"), masked=MASKED)
     try:
@@ -29,12 +35,10 @@ def examined(settings: Settings) -> tuple[bool, str]:
             balance = client.run(_ask())
     except ApiError as error:
         return False, reason(error, settings)
-    if balance.unlimited:
-        return True, f"Connected to {settings.base_url}. Balance: unlimited."
-    left = _amount(balance.remaining)
-    if balance.remaining <= 0:
+    left = "unlimited" if balance.unlimited else _amount(balance.remaining)
+    if balance.remaining <= 0 and not balance.unlimited:
         return False, f"The API key works at {settings.base_url}, but the balance is {left}. Top it up."
-    return True, f"Connected to {settings.base_url}. Balance: {left}."
+    return True, f"Connected to {settings.base_url}. Balance: {left}.{_strangers(extra)}"
 
 
 def field_reason(field: str | None, message: str) -> str:
@@ -153,6 +157,11 @@ def _ask() -> Flow[Balance]:
     # Asked once: a service that says "later" is to be heard of now.
     reply = yield from flows.call(wire.balance(), clock=time.time, give_up_at=0.0, attempts=1)
     return wire.read_balance(reply)
+
+
+def _strangers(extra: Iterable[str]) -> str:
+    names = ", ".join(sorted(set(extra) - set(CONN_FIELDS)))
+    return f" The extra holds what is no setting, and is ignored: {shorten(names)}." if names else ""
 
 
 def _amount(money: float) -> str:

@@ -184,7 +184,8 @@ class GptImgHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask once for the balance, which is free; return whether images can be made, and what to know."""
         try:
-            return diagnosis.examined(self.settings)
+            connection = self.get_connection(self.conn_id)
+            return diagnosis.examined(_settings(connection), connection.extra_dejson)
         except GptImgValidationError as error:
             return False, diagnosis.field_reason(error.field, str(error))
         except Exception as error:  # noqa: BLE001 - the form shows every reason as text

@@ -74,6 +74,12 @@ def test_an_unlimited_account(check: Check) -> None:
     assert [request.line for request in service.received] == ["GET /v1/balance HTTP/1.1"]
 
 
+def test_names_in_the_extra_that_mean_nothing_are_told(gptimg_emulator: Any, check: Check) -> None:
+    works, message = check(gptimg_emulator.base_url, time_out=5, timeout=5, rate_limit="vip")
+    assert works
+    assert message.endswith("is no setting, and is ignored: rate_limit, time_out.")
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
