@@ -43,6 +43,14 @@ with DAG("gallery", schedule=None, start_date=BEGIN, catchup=False, tags=["gptim
         poll_interval=1,
     )
     GptImgGenerateOperator(task_id="live", prompt=PROMPT, size="3:2", n=2, deferrable=False, poll_interval=1)
+    GptImgGenerateOperator(
+        task_id="vista",
+        prompt="A valley of windmills at noon",
+        size="16:9",
+        resolution="2K",
+        deferrable=False,
+        poll_interval=1,
+    )
     GptImgGenerateOperator.partial(
         task_id="posters", size="2:3", output_path=FOLDER, deferrable=False, poll_interval=1
     ).expand(prompt=[f"{subject.capitalize()} {STYLES[i % 6]}" for i, subject in enumerate(SUBJECTS)])
@@ -65,3 +73,12 @@ with DAG("gallery", schedule=None, start_date=BEGIN, catchup=False, tags=["gptim
 
 with DAG("gallery_slow", schedule=None, start_date=BEGIN, catchup=False, tags=["gptimg"]):
     GptImgGenerateOperator(task_id="slow", prompt="[slow] A cathedral grown from coral", deferrable=True)
+
+with DAG("gallery_slow_batch", schedule=None, start_date=BEGIN, catchup=False, tags=["gptimg"]):
+    GptImgBatchOperator(
+        task_id="slow_batch",
+        items=["A quick fox", "[slow] A slow tortoise", "A quick hare"],
+        output_path=FOLDER,
+        deferrable=False,
+        poll_interval=1,
+    )
