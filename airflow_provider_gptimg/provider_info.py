@@ -7,52 +7,68 @@ from typing import Any
 INTEGRATION = "GPT Image"
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["login", "port", "schema"],
+    # A port belongs into the base URL; but the Test button of Airflow 3.3.2 works only where one is stored.
+    "hidden-fields": ["login", "schema"],
     "relabeling": {"host": "Base URL", "password": "API key"},
-    "placeholders": {"host": "https://toapis.com, if left empty", "password": "sk-…"},
+    "placeholders": {
+        "host": "https://toapis.com, if left empty",
+        "password": "sk-…",
+        "port": "443; only for the Test button of Airflow 3.3",
+    },
 }
 """The standard fields of the connection form, as Airflow's provider schema writes it (3.2+)."""
 
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "default_model": {
         "label": "Default model",
-        "description": "The model of tasks that name none. Empty: gpt-image-2.",
-        "schema": {"type": ["string", "null"]},
+        "description": "The model of tasks that name none. If empty: gpt-image-2.",
+        "schema": {
+            "type": ["string", "null"],
+            # Offered while typing; any other name may be typed as well.
+            "examples": [
+                "gpt-image-2",
+                "gpt-image-2-vip",
+                "gpt-image-2.5-flare",
+                "gpt-image-2.5-flare-vip",
+                "gpt-image-2.5-sunburst",
+                "gpt-image-2.5-sunburst-vip",
+            ],
+        },
     },
     "rate_limit_group": {
         "label": "Rate limit group",
         "description": "The group of your account at the service: 5 submissions and 50 status queries a "
-        "second in default, 16 and 166 in vip, 33 and 500 in svip. Empty: default.",
+        "second in default, 16 and 166 in vip, 33 and 500 in svip. If empty: default.",
         "schema": {"type": ["string", "null"], "enum": ["default", "vip", "svip"]},
     },
     "submit_rps": {
         "label": "Submissions per second",
-        "description": "A limit of your own, such as 2.5, where others share the account. Empty: that of the "
-        "group.",
+        "description": "A limit of your own, such as 2.5, where others share the account. If empty: that of "
+        "the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "query_rps": {
         "label": "Status queries per second",
         "description": "The same for looking whether images are finished. Each triggerer keeps to it by "
-        "itself: with two of them, give half. Empty: that of the group.",
+        "itself: with two of them, give half. If empty: that of the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "timeout": {
         "label": "Request timeout (seconds)",
         "description": "How long one call of the service may take; not how long an image may take. "
-        "Empty: 30.",
+        "If empty: 30.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "proxy": {
         "label": "Proxy URL",
         "description": "The proxy that every call goes through, such as http://proxy.example:3128. "
-        "Empty: none, or the one that the machine's environment names.",
+        "If empty: none, or the one that the machine's environment names.",
         "schema": {"type": ["string", "null"]},
     },
     "verify": {
         "label": "Certificate check",
         "description": "The path of a file with certificates to trust (a CA bundle, PEM), or false to trust "
-        "anybody, which is for trying out. Empty: the certificates that are trusted everywhere.",
+        "anybody, which is for trying out. If empty: the certificates that are trusted everywhere.",
         "schema": {"type": ["string", "null"]},
     },
     "allow_insecure_http": {

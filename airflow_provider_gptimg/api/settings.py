@@ -121,7 +121,7 @@ def _base_url(host: str, *, insecure: bool) -> str:
             "host",
             url,
             "plain http would show the key to everyone on the way; use https://, or switch on "
-            'allow_insecure_http in the connection\'s extra ("Allow plain http" in its form)',
+            '"Allow plain http" (allow_insecure_http in the extra)',
         )
     return url
 

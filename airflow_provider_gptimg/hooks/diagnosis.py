@@ -37,7 +37,7 @@ def examined(settings: Settings, extra: Iterable[str] = ()) -> tuple[bool, str]:
         return False, reason(error, settings)
     left = "unlimited" if balance.unlimited else _amount(balance.remaining)
     if balance.remaining <= 0 and not balance.unlimited:
-        return False, f"The API key works at {settings.base_url}, but the balance is {left}. Top it up."
+        return False, f"{_NO_BALANCE.format(url=settings.base_url)} Details: the balance is {left}."
     return True, f"Connected to {settings.base_url}. Balance: {left}.{_strangers(extra)}"
 
 
@@ -61,74 +61,67 @@ def reason(error: ApiError, settings: Settings) -> str:
     return f"{advice} Details: {error.message}"
 
 
+# Airflow's page shows them for five seconds, so what to do comes first, and in few words.
 _MASKED_KEY = (
     "Airflow sent {masked} instead of the API key, as its Test button does in some versions. Run "
     '"airflow connections test" instead, with the name of this connection.'
 )
 
+_NO_BALANCE = "No balance left at {url}. Top up the account; the API key is right."
+
 _OTHER_SITE = (
-    "{url} answers, but not as the image service does: it may be another website, or the login page of a "
-    'network. Check the field "{host}"; it is https://toapis.com for most accounts.'
+    "{url} is not the image service: another website answers there, or a login page. "
+    'Check the field "{host}".'
 )
 
 _PROXY_REFUSES = (
-    'The proxy wants a name and a password. Put them into the field "{proxy}": '
+    'The proxy wants a name and a password. Put them into its address, in the field "{proxy}": '
     "http://name:password@proxy.example:3128."
 )
 
-_TROUBLE = "The service at {url} has trouble of its own. Change nothing, and test again in some minutes."
+_TROUBLE = "{url} has trouble of its own. Change nothing, and test again in some minutes."
 
 _ADVICE = {
     Kind.AUTHENTICATION: (
-        'The service at {url} does not know this API key. Copy it whole into the field "{password}" again; '
-        'it begins with "sk-".'
+        'Wrong API key: {url} does not know it. Copy it again, whole, into the field "{password}".'
     ),
-    Kind.QUOTA: "The API key works at {url}, but the account has no balance left. Top it up.",
+    Kind.QUOTA: _NO_BALANCE,
     Kind.PERMISSION: (
-        "The service at {url} refuses this API key or this machine. Ask the service whether the key is "
-        "blocked; a firewall on the way may do that too."
+        "{url} refuses this API key or this machine. Ask the service, or whoever runs your firewall."
     ),
-    Kind.RATE_LIMITED: "The service at {url} got too many calls of this account. Test again in a minute.",
+    Kind.RATE_LIMITED: "Too many calls of this account just now. Test again in a minute.",
     Kind.UNAVAILABLE: _TROUBLE,
     Kind.MODEL_UNAVAILABLE: _TROUBLE,
 }
+
+_NO_CONNECTION = 'No connection to {peer}, or it broke off. Check the field "{field}", and the network.'
 
 _CAUSES = (
     # What the system, OpenSSL and httpx say, and what that means.
     (
         ("CERTIFICATE_VERIFY_FAILED",),
         (
-            "The certificate of {peer} is not one that this machine trusts. If an authority of your own "
-            'signs certificates, put the path of its file into the field "{verify}".'
+            "This machine does not trust the certificate of {peer}. If an authority of your own signed it, "
+            'put the path of its file into the field "{verify}".'
         ),
     ),
     (
         ("SSL", "TLS"),
         (
-            "An encrypted connection to {peer} did not come about. If it is on this machine or in your own "
-            'network, its address in the field "{field}" may have to begin with http://.'
+            "No encrypted connection to {peer}. If it is in your own network, its address in the field "
+            '"{field}" may have to begin with http://.'
         ),
     ),
     (
         ("Name or service not known", "getaddrinfo", "name resolution", "No address", "nodename"),
-        (
-            'The name of {peer} is not known. Check its spelling in the field "{field}", and whether this '
-            "machine has a network."
-        ),
+        'Unknown name: {peer}. Check its spelling in the field "{field}", and the network.',
     ),
     (("407",), _PROXY_REFUSES),
-    (("refused",), 'Nothing listens at {peer}. Check the address and its port in the field "{field}".'),
+    (("refused",), 'Nothing listens at {peer}. Check address and port in the field "{field}".'),
     (
         ("timed out",),
-        (
-            'No answer in time from {peer}. Check the field "{field}". A firewall may be in the way; '
-            'then the field "{proxy}" may need the address of your proxy.'
-        ),
+        'No answer in time from {peer}. Check the field "{field}"; behind a firewall, fill in "{proxy}".',
     ),
-)
-
-_NO_CONNECTION = (
-    'No connection to {peer}, or it broke off. Check the field "{field}" and the network of this machine.'
 )
 
 

@@ -185,11 +185,14 @@ class GptImgHook(BaseHook):
         """Ask once for the balance, which is free; return whether images can be made, and what to know."""
         try:
             connection = self.get_connection(self.conn_id)
-            return diagnosis.examined(_settings(connection), connection.extra_dejson)
+            works, message = diagnosis.examined(_settings(connection), connection.extra_dejson)
         except GptImgValidationError as error:
-            return False, diagnosis.field_reason(error.field, str(error))
+            works, message = False, diagnosis.field_reason(error.field, str(error))
         except Exception as error:  # noqa: BLE001 - the form shows every reason as text
-            return False, str(error)
+            works, message = False, str(error)
+        if not works:
+            self.log.warning("The connection test failed: %s", message)  # the page shows it for seconds only
+        return works, message
 
     def log_unknown_status(self, generation_id: str) -> Callable[[str], None]:
         """Return what a wait calls for a status that the contract does not name."""
@@ -225,9 +228,12 @@ def _settings(connection: Any) -> Settings:
 
 def _host(connection: Any) -> str | None:
     """Return the base URL, also from a connection URI, which takes it apart into schema, host and port."""
-    host: str | None = connection.host
+    host: str = (connection.host or "").strip()
     if not host:
         return None
     if "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    start, authority, path = re.fullmatch(r"((?:[^/]*://)?)([^/]*)(.*)", host, re.DOTALL).groups()  # type: ignore[union-attr]
+    if connection.port and not re.search(r":\d*$", authority):
+        authority += f":{connection.port}"
+    return f"{start}{authority}{path}"

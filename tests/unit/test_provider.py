@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_gptimg.api.limits import QUERIES_PER_SECOND, SUBMITS_PER_SECOND
-from airflow_provider_gptimg.api.models import DEFAULT_MODEL
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL, MODELS
 from airflow_provider_gptimg.api.settings import DEFAULT_BASE_URL, DEFAULT_TIMEOUT
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
@@ -108,7 +108,7 @@ def test_the_form_has_every_field_with_label_and_help() -> None:
 
 def test_the_form_has_the_standard_fields_that_mean_something() -> None:
     standard = form().standard_fields
-    for name in ("login", "port", "url_schema"):
+    for name in ("login", "url_schema"):
         assert getattr(standard, name).hidden
     assert (standard.host.hidden, standard.host.title) == (False, "Base URL")
     assert DEFAULT_BASE_URL in standard.host.placeholder
@@ -118,8 +118,9 @@ def test_the_form_has_the_standard_fields_that_mean_something() -> None:
 
 def test_the_choices_are_those_of_the_service() -> None:
     assert CONN_FIELDS["rate_limit_group"]["schema"]["enum"] == list(SUBMITS_PER_SECOND)
-    assert f"Empty: {DEFAULT_MODEL}." in CONN_FIELDS["default_model"]["description"]
-    assert f"Empty: {DEFAULT_TIMEOUT:g}." in CONN_FIELDS["timeout"]["description"]
+    assert f"If empty: {DEFAULT_MODEL}." in CONN_FIELDS["default_model"]["description"]
+    assert CONN_FIELDS["default_model"]["schema"]["examples"] == sorted(MODELS)
+    assert f"If empty: {DEFAULT_TIMEOUT:g}." in CONN_FIELDS["timeout"]["description"]
     help_of_group = CONN_FIELDS["rate_limit_group"]["description"]
     for group in SUBMITS_PER_SECOND:
         assert str(int(SUBMITS_PER_SECOND[group])) in help_of_group
@@ -198,6 +199,8 @@ def test_the_form_needs_no_form_library(monkeypatch: pytest.MonkeyPatch) -> None
         "gptimg://:sk-x@localhost:8787/http",
         "gptimg://:sk-x@http%3A%2F%2Flocalhost%3A8787",
         "gptimg://:sk-x@http%3A%2F%2Flocalhost%3A8787%2Fv1%2F",
+        "gptimg://http://:sk-x@localhost:8787",
+        "gptimg://:sk-x@http%3A%2F%2Flocalhost:8787/?timeout=60",
     ],
 )
 def test_connection_as_uri(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
@@ -205,6 +208,28 @@ def test_connection_as_uri(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     settings = GptImgHook().settings
     assert settings.base_url == "http://localhost:8787"
     assert "sk-x" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "base_url"),
+    [
+        ("https://gateway.example", 8443, "https://gateway.example:8443"),
+        ("gateway.example", 8443, "https://gateway.example:8443"),
+        ("https://gateway.example/images/v1", 8443, "https://gateway.example:8443/images"),
+        ("https://[::1]/v1", 8443, "https://[::1]:8443"),
+        ("https://gateway.example:9000", 443, "https://gateway.example:9000"),  # its own one counts
+        ("https://gateway.example", 0, "https://gateway.example"),
+        (" https://gateway.example ", None, "https://gateway.example"),
+        ("", 443, "https://toapis.com"),
+        (None, 443, "https://toapis.com"),
+    ],
+)
+def test_connection_with_a_port(
+    monkeypatch: pytest.MonkeyPatch, host: str | None, port: int | None, base_url: str
+) -> None:
+    described = {"conn_type": "gptimg", "host": host, "port": port, "password": "sk-x"}
+    monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
+    assert GptImgHook().settings.base_url == base_url
 
 
 def test_default_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
