@@ -103,7 +103,7 @@ class EmulatorServer(Remote):
             requests.post(f"{emulator.base_url}/v1/images/generations", ...)
             assert emulator.ledger()["balance"] < 10
 
-    :param settings: The fields of :class:`.Settings`; the latency defaults to 0.05 s without spread, and
+    :param settings: The fields of :class:`~airflow_provider_gptimg.emulator.settings.Settings`; the latency defaults to 0.05 s without spread, and
         the rate limit to ``off``, because tests are in a hurry.
     """
 
