@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Request
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
 # The same names from Airflow 3.1 to 3.3. Pictures are what a task left in its XComs.
 MAY_SEE_TASK = [
@@ -20,9 +25,9 @@ _CHECKS = [
 
 
 class Viewer:
-    """The user of a request, for pages over several DAGs; 401 without one."""
+    """The user of a request, for pages over several DAGs."""
 
-    def __init__(self, request: Request, user: GetUserDep) -> None:
+    def __init__(self, request: Request, user: BaseUser) -> None:
         self._request, self._user = request, user
 
     def readable_dags(self) -> set[str]:
@@ -39,3 +44,8 @@ class Viewer:
         except HTTPException:
             return False
         return True
+
+
+def viewer(request: Request, user: GetUserDep) -> Viewer:
+    """Return who is looking: a dependency of a route, which answers 401 to nobody."""
+    return Viewer(request, user)

@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_gptimg.gallery import records, shelves
-from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer
+from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer, viewer
 from airflow_provider_gptimg.gallery.files import Gone, Thumbnails, media_type, read_picture
 from airflow_provider_gptimg.gallery.html import Group, page
 from airflow_provider_gptimg.gallery.pictures import Card, Place
@@ -135,7 +135,7 @@ def progress(  # noqa: PLR0917 - FastAPI passes them by name
 def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     request: Request,
     session: SessionDep,
-    viewer: Annotated[Viewer, Depends()],
+    seen_by: Annotated[Viewer, Depends(viewer)],
     dag_id: str = "",
     prompt: Annotated[str, Query(max_length=500)] = "",
     since: str = "",
@@ -143,8 +143,8 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
     """Show the newest pictures of all DAGs that the viewer may see."""
-    made = records.dags_with_pictures(session, viewer.readable_dags())
-    dags = [dag for dag in made if viewer.may_see(dag)]
+    made = records.dags_with_pictures(session, seen_by.readable_dags())
+    dags = [dag for dag in made if seen_by.may_see(dag)]
     chosen = [dag for dag in dags if dag_id in ("", dag)]
     found: list[Card] = []
     looked = 0

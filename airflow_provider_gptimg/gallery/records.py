@@ -29,6 +29,7 @@ SIGNS = (SUBMITTED, "urls", "manifest", "batch")
 VALUES = ("return_value", SUBMITTED, "error", "batch")
 """Keys of XComs that are read."""
 
+MAX_LAYERS = 3
 MAX_VALUE = 1_000_000
 """Characters of an XCom that are read; a result has some thousand."""
 
@@ -200,14 +201,17 @@ def _at(model: Any, places: Sequence[Place]) -> Any:
 
 
 def _value(stored: Any) -> Any:
-    # As a worker stores it, a value is JSON text within the JSON column; an XCom backend of somebody's
-    # own may keep anything there, which is then not ours to understand.
-    if not isinstance(stored, str) or len(stored) > MAX_VALUE:
-        return stored
-    try:
-        return json.loads(stored)
-    except ValueError:
-        return stored
+    # As a worker stores it, a value is JSON text within the JSON column, and as the REST API of Airflow
+    # 3.1 stores it, JSON text of JSON text. An XCom backend of somebody's own may keep anything there,
+    # which is then not ours to understand.
+    for _ in range(MAX_LAYERS):
+        if not isinstance(stored, str) or stored[:1] not in ("{", '"') or len(stored) > MAX_VALUE:
+            break
+        try:
+            stored = json.loads(stored)
+        except ValueError:
+            break
+    return stored
 
 
 def _dict(value: Any) -> Mapping[str, Any] | None:
