@@ -103,8 +103,8 @@ class EmulatorServer(Remote):
             requests.post(f"{emulator.base_url}/v1/images/generations", ...)
             assert emulator.ledger()["balance"] < 10
 
-    :param settings: The fields of :class:`~airflow_provider_gptimg.emulator.settings.Settings`; the latency defaults to 0.05 s without spread, and
-        the rate limit to ``off``, because tests are in a hurry.
+    :param settings: The fields of :class:`~airflow_provider_gptimg.emulator.settings.Settings`; the latency
+        defaults to 0.05 s without spread, and the rate limit to ``off``, because tests are in a hurry.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **settings: object) -> None:
