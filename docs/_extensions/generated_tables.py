@@ -1,4 +1,4 @@
-"""Directives that write tables from the package itself: options, connection fields, sizes."""
+"""Directives that write parts of pages from the package itself: options, fields, sizes, exceptions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.api.models import RATIOS, RESOLUTIONS, SIZES
 from airflow_provider_gptimg.emulator.__main__ import _parser
 from airflow_provider_gptimg.emulator.faults import Rule
@@ -90,6 +91,35 @@ class Sizes(TableDirective):
             yield f"`{ratio}`", *(f"{cell[0]} x {cell[1]}" if cell else "" for cell in cells)
 
 
+class ExceptionList(SphinxDirective):
+    """The exceptions below ``GptImgError``, each with the one that it is a kind of; for ``eval-rst``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a definition of each."""
+        lines = []
+        for name, value in vars(exceptions).items():
+            if (
+                isinstance(value, type)
+                and issubclass(value, exceptions.GptImgError)
+                and value.__bases__[0] in _OWN
+            ):
+                bases = ", ".join(f":py:exc:`{base.__name__}`" for base in value.__bases__)
+                lines += [
+                    f".. py:exception:: {name}",
+                    "",
+                    f"   Bases: {bases}",
+                    "",
+                    f"   {value.__doc__}",
+                    "",
+                ]
+        place = nodes.Element()
+        self.state.nested_parse(StringList(lines, source="generated"), 0, place)
+        return place.children
+
+
+_OWN = {value for name, value in vars(exceptions).items() if name.startswith("GptImg")}
+
+
 def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
@@ -100,6 +130,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive("emulator-options", EmulatorOptions)
     app.add_directive("connection-fields", ConnectionFields)
+    app.add_directive("exception-list", ExceptionList)
     app.add_directive("fault-fields", FaultFields)
     app.add_directive("image-sizes", Sizes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

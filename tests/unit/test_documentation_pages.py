@@ -49,6 +49,8 @@ def public_names(module_name: str) -> set[str]:
 
 HELPERS = {
     "airflow_provider_gptimg.exceptions.from_api",
+    "airflow_provider_gptimg.exceptions.from_reason",
+    "airflow_provider_gptimg.exceptions.translated",
     "airflow_provider_gptimg.result.asked",
     "airflow_provider_gptimg.result.asked_in",
     "airflow_provider_gptimg.result.Asked",
