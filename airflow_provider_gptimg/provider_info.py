@@ -13,7 +13,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "placeholders": {
         "host": "https://toapis.com, if left empty",
         "password": "sk-…",
-        "port": "443; only for the Test button of Airflow 3.3",
+        "port": "443 if the Test button says Bad Request, else empty",
     },
 }
 """The standard fields of the connection form, as Airflow's provider schema writes it (3.2+)."""

@@ -16,8 +16,8 @@ from airflow_provider_gptimg.api.wire import Balance
 from airflow_provider_gptimg.hooks.connection_form import label_of
 from airflow_provider_gptimg.provider_info import CONN_FIELDS
 
-LONGEST = 15.0
-"""Seconds that one request of a test may take: somebody is looking at the page."""
+LONGEST = 10.0
+"""Seconds that a test waits for the next bytes, half of what it takes at most: somebody is looking."""
 
 MASKED = "***"
 """What Airflow shows instead of a secret. The Test button of Airflow 3.0 sends it back as if it were one."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_gptimg.emulator.remote import Remote
@@ -29,20 +31,36 @@ FLAGS = [
     "--disable-sync",
 ]
 CONNECTION = "made_in_the_form"
-DAG = f"""
-    from airflow.sdk import DAG
+PORT = "443"
+"""Airflow 3.3.2 tests no connection of any type that has no port; the base URL's own one counts."""
 
+FILLED = {
+    "default_model": "gpt-image-2-vip",
+    "rate_limit_group": "vip",
+    "submit_rps": 2.5,
+    "query_rps": 20,
+    "timeout": 1200,
+    "verify": "false",
+    "allow_insecure_http": True,
+}
+DAGS = f"""
+    from airflow.sdk import DAG, task
+
+    from airflow_provider_gptimg.hooks.gptimg import GptImgHook
     from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 
-    with DAG("by_form"):
+    with DAG("by_operator"):
         GptImgGenerateOperator(task_id="image", prompt="A postcard", conn_id="{CONNECTION}")
-"""
-ASK = f"""
-import json
-from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-hook = GptImgHook("{CONNECTION}")
-made = hook.wait(hook.submit("A stamp").id, poll_interval=0.2)
-print(json.dumps({{"balance": hook.balance().remaining, "model": made.model, "timeout": hook.settings.timeout}}))
+
+    with DAG("by_hook"):
+
+        @task
+        def image():
+            hook = GptImgHook("{CONNECTION}")
+            made = hook.wait(hook.submit("A stamp").id, poll_interval=0.2)
+            return [made.model, hook.balance().remaining, hook.settings.timeout]
+
+        image()
 """
 
 
@@ -51,7 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) ->
     """An Airflow without any connection, whose Test button is switched on."""
     root = tmp_path_factory.mktemp("form")
     (root / "dags").mkdir()
-    (root / "dags" / "by_form.py").write_text(textwrap.dedent(DAG))
+    (root / "dags" / "made.py").write_text(textwrap.dedent(DAGS))
     settings = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with AirflowStack(root / "airflow", root / "dags", extra_env=settings) as stack:
         yield stack
@@ -79,14 +97,124 @@ def page(stack: AirflowStack, browser: Any) -> Iterator[Any]:
     assert complaints == []
 
 
-@pytest.fixture
-def connection(stack: AirflowStack, emulator: Remote) -> Iterator[Callable[..., None]]:
-    """Return what makes the connection without the form."""
-
-    def make(**parts: Any) -> None:
-        body = {"connection_id": CONNECTION, "conn_type": "gptimg", "host": emulator.base_url, **parts}
-        stack.api.request("POST", "/connections", json=body)
-
-    yield make
+@pytest.fixture(autouse=True)
+def _no_connection(stack: AirflowStack, emulator: Remote) -> Iterator[None]:
+    yield
     with contextlib.suppress(httpx.HTTPStatusError):
         stack.api.request("DELETE", f"/connections/{CONNECTION}")
+
+
+def opened(page: Any) -> Any:
+    """Open the form for a new connection of our type."""
+    page.get_by_role("button", name="Add Connection").first.click()
+    form = page.get_by_role("dialog")
+    form.locator("input[name=connection_id]").fill(CONNECTION)
+    form.get_by_role("combobox").first.click()
+    page.keyboard.type("GPT Image")
+    page.keyboard.press("Enter")
+    form.get_by_text("API key", exact=True).wait_for()
+    return form
+
+
+def saved(page: Any, form: Any, stack: AirflowStack) -> dict[str, Any]:
+    """Save the form and return the connection as Airflow has it."""
+    form.get_by_role("button", name="Save").click()
+    page.get_by_role("row").filter(has_text=CONNECTION).wait_for()
+    found: dict[str, Any] = stack.api.request("GET", f"/connections/{CONNECTION}")
+    return found
+
+
+def answer_of_the_button(page: Any) -> str:
+    """Push the Test button and return what the page says."""
+    row = page.get_by_role("row").filter(has_text=CONNECTION)
+    row.get_by_role("button", name="Test Connection").click()
+    toast = page.locator("[data-scope=toast][data-part=root]").filter(has_text="Test Connection")
+    toast.first.wait_for()
+    return str(toast.first.inner_text())
+
+
+def test_the_form_shows_every_field_with_label_and_help(page: Any) -> None:
+    form = opened(page)
+    for label in ("Base URL", "API key"):
+        assert form.get_by_text(label, exact=True).is_visible()
+    assert form.get_by_placeholder("https://toapis.com").is_visible()
+    assert form.get_by_placeholder("sk-…").get_attribute("type") == "password"
+    for hidden in ("login", "schema"):
+        assert form.locator(f"input[name={hidden}]").count() == 0
+
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    for name, field in CONN_FIELDS.items():
+        label = form.get_by_text(field["label"], exact=True)
+        sync_api.expect(label).to_be_visible()
+        sync_api.expect(form.get_by_text(field["description"], exact=True)).to_be_visible()
+        assert "*" not in label.inner_text(), f"{name} looks required"
+        assert form.locator(f"[name=element_{name}], #element_{name}").count() >= 1
+
+
+def test_a_key_is_enough(page: Any, stack: AirflowStack, emulator: Remote) -> None:
+    form = opened(page)
+    form.locator("input[name=host]").fill(emulator.base_url)
+    form.locator("input[name=password]").fill("sk-of-the-form")
+    found = saved(page, form, stack)
+    assert (found["conn_type"], found["host"], found["port"]) == ("gptimg", emulator.base_url, None)
+    assert set(json.loads(found["extra"] or "{}").values()) <= {None}
+
+    stack.run_command("connections", "test", CONNECTION)
+    assert stack.api.start_dag("by_operator").wait(120) == "success"
+    (submission,) = emulator.ledger()["submissions"]
+    assert (submission["key_tail"], submission["model"]) == ("form", "gpt-image-2")
+
+
+def test_every_field_is_saved_as_what_it_is(page: Any, stack: AirflowStack, emulator: Remote) -> None:
+    form = opened(page)
+    form.locator("input[name=host]").fill(emulator.base_url)
+    form.locator("input[name=password]").fill("sk-of-the-form")
+    form.locator("input[name=port]").fill(PORT)
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    for name in ("submit_rps", "query_rps", "timeout", "default_model", "verify"):
+        field = form.locator(f"input[name=element_{name}]")
+        field.click()
+        page.keyboard.type(str(FILLED[name]))
+        page.keyboard.press("Tab")
+    form.locator("#element_rate_limit_group").click()
+    page.keyboard.type("vip")
+    page.keyboard.press("Enter")
+    form.locator("[data-scope=switch][data-part=control]").last.click()
+    extra = json.loads(saved(page, form, stack)["extra"])
+    assert {name: value for name, value in extra.items() if value is not None} == FILLED
+
+    said = answer_of_the_button(page)
+    assert "Test Connection Successful" in said
+    assert f"Connected to {emulator.base_url}. Balance: 10." in said
+    assert emulator.ledger()["submissions"] == []
+
+    run = stack.api.start_dag("by_hook")
+    assert run.wait(120) == "success"
+    model, balance, timeout = run.task("image").xcom()
+    assert (model, timeout) == ("gpt-image-2-vip", 1200)
+    assert balance < 10
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"password": "sk-invalid-1"}, 'Copy it again, whole, into the field "API key".'),
+        ({"password": "sk-broke-1"}, "No balance left at"),
+        ({"host": "http://127.0.0.1:1"}, 'Check address and port in the field "Base URL".'),
+        (
+            {"extra": '{"timeout": "soon"}'},
+            "Field \"Request timeout (seconds)\": timeout='soon' is not allowed",
+        ),
+    ],
+    ids=["key", "balance", "host", "field"],
+)
+def test_the_button_says_what_is_wrong(
+    page: Any, stack: AirflowStack, emulator: Remote, parts: dict[str, Any], reason: str
+) -> None:
+    body = {"connection_id": CONNECTION, "conn_type": "gptimg", "host": emulator.base_url, "port": int(PORT)}
+    stack.api.request("POST", "/connections", json={**body, "password": "sk-of-the-form", **parts})
+    page.reload()
+    said = answer_of_the_button(page)
+    assert "Test Connection Failed" in said
+    assert reason in said
+    assert "sk-" not in said
