@@ -28,7 +28,7 @@ ifneq ($(shell test -x .venv-bench/bin/python && cat $(BENCH_READY) 2>/dev/null)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick lint format bench docs screenshots clean
+.PHONY: help env demo test test-quick lint format bench docs matrix screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -69,11 +69,14 @@ docs: $(READY) ## Build the documentation, with warnings as errors, into docs/_b
 	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
 
+matrix: $(READY) ## Test the wheel on every supported Airflow and Python; ARGS=3.1 runs one, ARGS=--all runs all pairs
+	@UV=$(abspath $(UV)) $(BIN)/python -m dev.matrix $(ARGS)
+
 screenshots: $(READY) ## Take the pictures of the documentation in a real Airflow; needs Chromium
 	@$(BIN)/python -m dev.screenshots
 
 clean: ## Remove everything that the other targets made
-	rm -rf .venv .venv-bench .tools .demo .coverage .coverage.* htmlcov dist .hypothesis docs/_build
+	rm -rf .venv .venv-bench .matrix .tools .demo .coverage .coverage.* htmlcov dist .hypothesis docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 SYNC = $(UV) sync --frozen --extra emulator --compile-bytecode

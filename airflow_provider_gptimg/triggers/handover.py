@@ -26,11 +26,8 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    try:
-        from airflow.sdk.bases.xcom import BaseXCom
-    except ImportError:
-        return False
-    if ti is None or XCom is not BaseXCom or not hasattr(XCom, "aset"):
+    if ti is None or XCom is not _own_xcom() or not hasattr(XCom, "aset"):
+        log.info("Nothing here can write XComs from the triggerer: the task is resumed on a worker instead.")
         return False
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     try:
@@ -42,3 +39,12 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
         log.exception("Could not end the task from the triggerer; it is resumed on a worker instead.")
         return False
     return True
+
+
+def _own_xcom() -> Any:
+    """Return Airflow's own XCom backend; None on an Airflow (3.0) that keeps it elsewhere."""
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+    except ImportError:
+        return None
+    return BaseXCom

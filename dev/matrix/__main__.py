@@ -1,0 +1,221 @@
+"""Build the wheel, install it into each environment, and run the tests there against a real Airflow.
+
+The tests run in a copy of the checkout without the package, so that it is the wheel which they find.
+The table that comes out is the one in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from dev.matrix.cells import CELLS, EVERY_CELL, Cell, Environment, find_python
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+HOME = CHECKOUT / ".matrix"
+PAGE = CHECKOUT / "docs" / "compatibility.md"
+BEGIN, END = "<!-- the output of make matrix begins -->", "<!-- and ends -->"
+COPIED = ("tests", "dev", "example_dags", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
+UNIT = ("-m", "not integration", "-n", "2", "tests/unit")
+REAL = ("tests/integration/test_generate.py",)
+"""A deferred DAG, and the other ways to wait, on a real scheduler and triggerer."""
+
+
+@dataclass
+class Outcome:
+    """What became of a cell.
+
+    :param problem: why it was not run to its end.
+    :param added: what the wheel brought that Airflow did not have.
+    :param changed: what the wheel put another version of in place of Airflow's.
+    :param counts: passed, failed and skipped tests of each run.
+    """
+
+    cell: Cell
+    problem: str | None = None
+    added: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    counts: list[tuple[int, int, int]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything passed, and nothing of Airflow's was changed."""
+        return (
+            not self.problem
+            and not self.changed
+            and all(passed and not bad for passed, bad, _ in self.counts)
+        )
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the machine lacks its Python."""
+        return self.problem is not None and self.problem.startswith("no Python")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cells and return the exit code: 0 if every one that could be run is good."""
+    parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
+    parser.add_argument("cells", nargs="*", help="words in the names of the cells to run")
+    parser.add_argument("--all", action="store_true", help="every Airflow on every Python")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
+    options = parser.parse_args(arguments)
+    cells = [
+        cell
+        for cell in (EVERY_CELL if options.all else CELLS)
+        if not options.cells or any(word in cell.name for word in options.cells)
+    ]
+    if options.list:
+        print("\n".join(cell.name for cell in cells))
+        return 0
+    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
+    wheel = _wheel(uv)
+    outcomes = []
+    for cell in cells:
+        print(f"{cell.name} ...", flush=True)
+        outcomes.append(outcome := _run(cell, wheel, uv))
+        print(f"  {_sentence(outcome)}", flush=True)
+    table = _table(outcomes)
+    print(f"\n{table}")
+    if not options.cells:
+        _write(table)
+    return 0 if all(outcome.is_good or outcome.is_skipped for outcome in outcomes) else 1
+
+
+def _wheel(uv: str) -> Path:
+    target = HOME / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", target, CHECKOUT], check=True)
+    return next(target.glob("*.whl"))
+
+
+def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
+    outcome, began = Outcome(cell), time.monotonic()
+    interpreter = find_python(cell.python)
+    if interpreter is None:
+        outcome.problem = f"no Python {cell.python} on this machine"
+        return outcome
+    folder = HOME / cell.name
+    environment = Environment(cell, folder / "venv", uv)
+    try:
+        environment.build(interpreter)
+        before = environment.versions()
+        resolution = ["--resolution", "lowest-direct"] if cell.lowest else []
+        environment.install(*resolution, f"{wheel}[emulator,verify]")
+        after = environment.versions()
+        kept = folder / "kept.txt"
+        names = sorted(after.keys() - {"airflow-provider-gptimg"})
+        kept.write_text("".join(f"{name}=={after[name]}\n" for name in names))
+        # The tools of the tests change nothing of what is tested.
+        environment.install("--constraint", str(kept), "--group", f"{CHECKOUT / 'pyproject.toml'}:test")
+    except RuntimeError as error:
+        outcome.problem = str(error)
+        return outcome
+    outcome.added = {name: after[name] for name in names if name not in before}
+    if not cell.lowest:  # whose very purpose that is
+        outcome.changed = [
+            f"{name} {before[name]} -> {after[name]}"
+            for name in names
+            if name in before and before[name] != after[name]
+        ]
+    copy = _copy(folder / "checkout")
+    outcome.counts = [_tests(environment.python, copy, run) for run in (UNIT, REAL)]
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _copy(target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *COPIED],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (CHECKOUT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, target / name)
+    return target
+
+
+def _tests(python: Path, copy: Path, arguments: tuple[str, ...]) -> tuple[int, int, int]:
+    report = copy / "report.xml"
+    report.unlink(missing_ok=True)
+    log = copy.parent / f"{'real' if arguments == REAL else 'unit'}.log"
+    with log.open("w") as output:
+        subprocess.run(
+            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *arguments],
+            cwd=copy,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        )
+    if not report.exists():
+        return 0, 1, 0
+    suite = next(ET.parse(report).getroot().iter("testsuite"))
+    number = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    bad = number["failures"] + number["errors"]
+    return number["tests"] - bad - number["skipped"], bad, number["skipped"]
+
+
+def _sentence(outcome: Outcome) -> str:
+    if outcome.problem:
+        return outcome.problem
+    runs = "; real: ".join(_count(*counts) for counts in outcome.counts)
+    where = "" if outcome.is_good else f"; see .matrix/{outcome.cell.name}/*.log"
+    changed = f"; changed {', '.join(outcome.changed)}" if outcome.changed else ""
+    return f"{runs}{changed}; {outcome.seconds:.0f} s{where}"
+
+
+def _table(outcomes: list[Outcome]) -> str:
+    head = (
+        "Airflow",
+        "Python",
+        "as of",
+        "tests",
+        "on a real scheduler",
+        "wheel added",
+        "of Airflow's changed",
+    )
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for outcome in outcomes:
+        cell = outcome.cell
+        name = f"{cell.airflow}, lowest versions" if cell.lowest else cell.airflow
+        if outcome.problem:
+            rows.append(
+                f"| {name} | {cell.python} | {cell.as_of} | {outcome.problem.splitlines()[0]} | | | |"
+            )
+            continue
+        said = [_count(*counts) for counts in outcome.counts]
+        added = ", ".join(f"{name} {version}" for name, version in outcome.added.items()) or "nothing"
+        changed = "as asked" if cell.lowest else ", ".join(outcome.changed) or "nothing"
+        rows.append(f"| {name} | {cell.python} | {cell.as_of} | {' | '.join(said)} | {added} | {changed} |")
+    return "\n".join(rows)
+
+
+def _count(passed: int, bad: int, skipped: int) -> str:
+    parts = [f"{passed} passed", f"{bad} failed" if bad else "", f"{skipped} skipped" if skipped else ""]
+    return ", ".join(filter(None, parts))
+
+
+def _write(table: str) -> None:
+    text = PAGE.read_text()
+    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+    day = datetime.now(timezone.utc).date()
+    PAGE.write_text(f"{text[:start]}\n\n{table}\n\nRun on {day}.\n\n{text[end:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+"""Which environments there are, and how each is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An Airflow and a Python.
+
+    :param airflow: version of Airflow.
+    :param python: version of Python, major and minor.
+    :param as_of: nothing newer than this day (UTC) is installed. An Airflow that is resolved with the
+        dependencies of a later time may not even start.
+    :param lowest: take the lowest versions that the wheel allows for what it depends on.
+    """
+
+    airflow: str
+    python: str
+    as_of: str
+    lowest: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name for folders and the command line."""
+        return f"airflow-{self.airflow}-python-{self.python}{'-lowest' if self.lowest else ''}"
+
+
+AS_OF = {"3.0.0": "2025-05-01", "3.0.6": "2025-09-20", "3.1.8": "2026-03-12", "3.2.2": "2026-06-05"}
+"""Some days after the release of each Airflow, when those of its dependencies were out too."""
+
+NEWEST, NEWEST_AS_OF = "3.3.2", "2026-11-20"
+
+CELLS = (
+    Cell("3.0.0", "3.10", AS_OF["3.0.0"], lowest=True),
+    Cell("3.0.6", "3.10", AS_OF["3.0.6"]),
+    Cell("3.1.8", "3.11", AS_OF["3.1.8"]),
+    Cell("3.2.2", "3.12", AS_OF["3.2.2"]),
+    Cell(NEWEST, "3.13", NEWEST_AS_OF),
+)
+"""What is run unless told otherwise: each Airflow and each Python once, and the floors."""
+
+EVERY_CELL = (
+    *CELLS[:1],
+    *(Cell(airflow, python, day) for airflow, day in [*AS_OF.items()][1:] for python in PYTHONS),
+    *(Cell(NEWEST, python, NEWEST_AS_OF) for python in PYTHONS),
+)
+
+
+def find_python(version: str) -> str | None:
+    """Return an interpreter of a version, None where there is none: from PATH, or one that pyenv keeps."""
+    candidates = [shutil.which(f"python{version}")]
+    if pyenv := shutil.which("pyenv"):
+        kept = _said(pyenv, "versions", "--bare")
+        names = [name for name in kept.split() if name.startswith(f"{version}.")]
+        candidates += [str(Path(_said(pyenv, "prefix", name)) / "bin" / "python") for name in names]
+    for candidate in filter(None, candidates):
+        if _said(candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])") == version:
+            return candidate
+    return None
+
+
+def _said(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ran.stdout.strip() if ran.returncode == 0 else ""
+
+
+class Environment:
+    """The virtual environment of a cell.
+
+    :param folder: where it lies.
+    :param uv: the program.
+    """
+
+    def __init__(self, cell: Cell, folder: Path, uv: str) -> None:
+        self.cell = cell
+        self.python = folder / "bin" / "python"
+        self._folder, self._uv = folder, uv
+
+    def build(self, interpreter: str) -> None:
+        """Make it anew, with Airflow in it; what was fetched before is taken from uv's cache."""
+        self._run("venv", "--quiet", "--clear", "--python", interpreter, str(self._folder))
+        self.install(f"apache-airflow=={self.cell.airflow}")
+
+    def install(self, *what: str) -> None:
+        """Install as of the cell's time.
+
+        :raises RuntimeError: with what uv says of it.
+        """
+        self._run(
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(self.python),
+            "--exclude-newer",
+            self.cell.as_of,
+            *what,
+        )
+
+    def versions(self) -> dict[str, str]:
+        """Return what is installed, by name."""
+        lines = self._run("pip", "freeze", "--python", str(self.python)).splitlines()
+        found = {}
+        for line in lines:
+            name, _, version = line.replace(" @ ", "==").partition("==")
+            found[name] = version
+        return found
+
+    def _run(self, *arguments: str) -> str:
+        ran = subprocess.run(
+            [self._uv, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
+        )
+        if ran.returncode:
+            raise RuntimeError(ran.stderr.strip()[-2000:])
+        return ran.stdout
