@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import sys
@@ -45,13 +46,20 @@ myst_heading_anchors = 3
 nitpicky = True
 # Only what belongs to this package has a page here; an inventory of Python's and Airflow's own names
 # would have to be downloaded.
-nitpick_ignore_regex = [("py:.*", r"(?!airflow_provider_gptimg\b).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!airflow_provider_gptimg\b).*"),
+    ("py:class", r"airflow_provider_gptimg\.decorators\.gptimg\.(GptImgTask|_Decorator)"),  # for type checkers
+]
 
 autodoc_member_order = "bysource"
 always_document_param_types = True
 typehints_use_rtype = False
 # Types that only a type checker can see, in this package or in Airflow, stay as they are written.
 suppress_warnings = ["sphinx_autodoc_typehints.forward_reference", "sphinx_autodoc_typehints.guarded_import"]
+# The same for Python 3.10, whose sphinx-autodoc-typehints has no names for its warnings.
+logging.getLogger("sphinx.sphinx_autodoc_typehints").addFilter(
+    lambda record: not str(record.msg).startswith(("Cannot resolve forward", "Failed guarded type"))
+)
 warnings.filterwarnings("ignore", message=".*set_application", module="sphinx_autodoc_typehints")
 
 copybutton_prompt_text = "$ "
