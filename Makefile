@@ -66,7 +66,7 @@ bench: $(BENCH_READY) ## Run the benchmarks; ARGS=triggers runs one of them, ARG
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 docs: $(READY) ## Build the documentation, with warnings as errors, into docs/_build/html
-	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+	@$(BIN)/sphinx-build -E -a -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
 
 matrix: $(READY) ## Test the wheel on every supported Airflow and Python; ARGS=3.1 runs one, ARGS=--all runs all pairs
