@@ -260,7 +260,7 @@ def test_proxies_that_do_not_work(check: Check) -> None:
         ({"host": "http://10.0.0.7:8787"}, "Base URL", '"Allow plain http"'),
         ({"timeout": "soon"}, "Request timeout (seconds)", "timeout='soon'"),
         ({"timeout": 0}, "Request timeout (seconds)", "timeout=0"),
-        ({"submit_rps": "-1"}, "Submissions per second", "submit_rps='-1'"),
+        ({"submit_rps": -1}, "Submissions per second", "submit_rps=-1"),
         ({"query_rps": "many"}, "Status queries per second", "query_rps='many'"),
         ({"rate_limit_group": "gold"}, "Rate limit group", "default, vip, svip"),
         ({"proxy": "proxy.example"}, "Proxy URL", "a URL such as"),

@@ -27,7 +27,7 @@ AIRFLOW = Path(airflow.__file__).parent
 def airflow_cli(*arguments: str) -> Any:
     command = [sys.executable, "-m", "airflow", *arguments, "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    return json.loads(done.stdout[done.stdout.index("[") :])
+    return json.loads(done.stdout[done.stdout.index("[{") :])
 
 
 def test_provider_info_is_valid_for_airflow() -> None:
@@ -88,17 +88,19 @@ def form() -> Any:
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
     (found,) = (meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "gptimg")
+    if found.extra_fields is None:
+        pytest.skip("this Airflow makes forms only where WTForms is installed")
     return found
 
 
 def test_the_form_has_every_field_with_label_and_help() -> None:
     assert form().hook_name == "GPT Image"
     fields = form().extra_fields
-    assert {name: field["schema"]["type"] for name, field in fields.items()} == {
-        name: [kind, "null"]  # without null, the page marks a field as required
-        for name, kind in FIELDS.items()
-    }
+    assert set(fields) == set(FIELDS)
     for name, field in fields.items():
+        kind, null = field["schema"]["type"]
+        assert null == "null"  # without it, the page marks a field as required
+        assert kind.replace("integer", "number") == FIELDS[name]  # Airflow 3.0 and 3.1 have one word for both
         assert field["schema"]["title"] == CONN_FIELDS[name]["label"]
         assert field["description"] == CONN_FIELDS[name]["description"]
         assert field["value"] is None  # what is not filled in is not stored
