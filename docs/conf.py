@@ -48,7 +48,8 @@ nitpicky = True
 # would have to be downloaded.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!airflow_provider_gptimg\b).*"),
-    ("py:class", r"airflow_provider_gptimg\.decorators\.gptimg\.(GptImgTask|_Decorator)"),  # for type checkers
+    # These two exist for type checkers only.
+    ("py:class", r"airflow_provider_gptimg\.decorators\.gptimg\.(GptImgTask|_Decorator)"),
 ]
 
 autodoc_member_order = "bysource"
