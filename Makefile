@@ -28,7 +28,7 @@ ifneq ($(shell test -x .venv-bench/bin/python && cat $(BENCH_READY) 2>/dev/null)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick lint format bench docs matrix screenshots clean
+.PHONY: help env demo test test-quick lint format bench docs matrix release-check dist screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -71,6 +71,12 @@ docs: $(READY) ## Build the documentation, with warnings as errors, into docs/_b
 
 matrix: $(READY) ## Test the wheel on every supported Airflow and Python; ARGS=3.1 runs one, ARGS=--all runs all pairs
 	@UV=$(abspath $(UV)) $(BIN)/python -m dev.matrix $(ARGS)
+
+release-check: $(READY) $(UV) ## Build the wheel and the sdist of the last commit twice, and check them
+	@UV=$(abspath $(UV)) $(BIN)/python -m dev.release
+
+dist: $(READY) $(UV) ## The same, and put them into dist/
+	@UV=$(abspath $(UV)) $(BIN)/python -m dev.release --keep dist
 
 screenshots: $(READY) ## Take the pictures of the documentation in a real Airflow; needs Chromium
 	@$(BIN)/python -m dev.screenshots

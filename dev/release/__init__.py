@@ -1,0 +1,1 @@
+"""The release: distributions of the last commit, and what they must be like."""

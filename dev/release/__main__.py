@@ -1,0 +1,53 @@
+"""`python -m dev.release [--keep folder]`: one line a check; ends with 1 if one fails."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dev.release import checks
+from dev.release.building import build
+
+
+def main() -> int:
+    """Build twice, check, and keep the distributions if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m dev.release")
+    parser.add_argument("--keep", type=Path, help="where the distributions go if all is well")
+    keep = parser.parse_args().keep
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = build(Path(folder, "one")), build(Path(folder, "another", "one"))
+        sdist, wheel = first
+        both = [str(path) for path in first]
+        wanted: dict[str, Callable[[], str]] = {
+            "built twice": lambda: checks.same(first, second),
+            "version": lambda: checks.version(wheel),
+            "wheel": lambda: checks.wheel_contents(wheel),
+            "sdist": lambda: checks.sdist_contents(sdist),
+            "metadata": lambda: checks.index_metadata(wheel),
+            "twine check --strict": lambda: checks.tool("twine", "check", "--strict", *both),
+            "check-wheel-contents": lambda: checks.tool("check_wheel_contents", str(wheel)),
+            "beside a bare Airflow": lambda: checks.additions(wheel),
+        }
+        failed = [name for name, check in wanted.items() if not _passes(name, check)]
+        if keep and not failed:
+            keep.mkdir(exist_ok=True)
+            for path in first:
+                shutil.copy2(path, keep)
+    return 1 if failed else 0
+
+
+def _passes(name: str, check: Callable[[], str]) -> bool:
+    try:
+        print(f"ok      {name}: {check()}", flush=True)
+    except checks.RefusedError as error:
+        print(f"FAILED  {name}: {error}", flush=True)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

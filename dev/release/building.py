@@ -1,0 +1,45 @@
+"""Building the wheel and the sdist from what is committed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parent.parent.parent
+
+
+def said(*command: str) -> str:
+    """Return what a command prints; raises CalledProcessError if it fails."""
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def tracked(*folders: str) -> set[str]:
+    """Return the paths of the committed files, of some folders or all."""
+    return set(said("git", "ls-tree", "-r", "--name-only", "HEAD", *folders).splitlines())
+
+
+def build(folder: Path) -> list[Path]:
+    """Build sdist and wheel, the wheel from the sdist, in a new folder; return both, the sdist first.
+
+    The source is the last commit, so nothing that lies around can get in, and times are the commit's.
+    """
+    source, target = folder / "source", folder / "dist"
+    source.mkdir(parents=True)
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=CHECKOUT, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=BytesIO(archive)) as files:
+        files.extractall(source, filter="data")
+    uv = Path(os.environ.get("UV", "uv"))
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": said("git", "log", "-1", "--format=%ct"),
+        "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", str(target), str(source)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"The build failed:\n{ran.stdout}{ran.stderr}")
+    return sorted(target.iterdir(), key=lambda path: path.suffix == ".whl")
