@@ -16,7 +16,12 @@ if TYPE_CHECKING:
         AirflowSensorTimeout,
         AirflowSkipException,
     )
+    from airflow.sdk.io.fs import has_fs
 else:
+    try:
+        from airflow.sdk.io.fs import has_fs
+    except ImportError:  # Airflow 3.0
+        from airflow.io import has_fs
     try:
         from airflow.sdk import BaseHook
     except ImportError:  # Airflow 3.0
@@ -52,6 +57,7 @@ __all__ = [
     "AirflowSkipException",
     "BaseHook",
     "determine_kwargs",
+    "has_fs",
     "has_listeners",
 ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import imagesize
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_gptimg._compat import has_fs
 from airflow_provider_gptimg.api.client import fetch
 from airflow_provider_gptimg.api.download import Download, download
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
@@ -122,7 +123,9 @@ def check_folder(folder: object) -> str:
             "an absolute path or a URI is needed: each worker has a directory of its own",
         )
     try:
-        ObjectStoragePath(folder)
+        path = ObjectStoragePath(folder)
+        if path.protocol and not has_fs(path.protocol):  # Airflow 3.0 makes the path all the same
+            raise ValueError(f"no filesystem for {path.protocol}://")
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
         raise invalid(
             "output_path", folder, f"it cannot be opened ({type(error).__name__}: {error})"

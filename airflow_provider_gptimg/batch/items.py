@@ -174,7 +174,8 @@ def _read_file(where: str) -> Iterator[object]:
     try:
         # utf-8-sig: spreadsheets write a byte order mark.
         with ObjectStoragePath(where).open("r", encoding="utf-8-sig", newline="") as lines:  # type: ignore[no-untyped-call]
-            yield from read(where, lines)
+            # Line by line: what Airflow 3.0 opens cannot be iterated over.
+            yield from read(where, iter(lines.readline, ""))
     except ApiError:
         raise
     except (UnicodeDecodeError, csv.Error) as error:

@@ -20,6 +20,7 @@ from airflow_provider_gptimg.api.submission import Submission
 from airflow_provider_gptimg.decorators.answers import Answers
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             )
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
+    @leaves_reason
     def execute(self, context: Context) -> Any:
         """Call the function, then submit, wait and hand on.
 
@@ -89,7 +91,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
         self._take(self._answer(context))
-        return self._each_on_its_own(context, super().execute(context))
+        # Not that of DecoratedOperator, which in Airflow 3.0 fails after the fact with multiple outputs.
+        return self._each_on_its_own(context, GptImgGenerateOperator.execute(self, context))
 
     def execute_complete(
         self, context: Context, event: Any = None, *, returned: Mapping[str, Any] | None = None, **kept: Any
@@ -232,12 +235,13 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
     def _each_on_its_own(self, context: Context, result: Any) -> Any:
         """Push every key of the result, if ``multiple_outputs`` asks for it, that is not pushed yet.
 
-        Airflow would push some of them a second time, which it may refuse (apache/airflow#65011).
+        Airflow would push some of them a second time, which it may refuse (apache/airflow#65011); and
+        Airflow 3.0 refuses None, which a key that is not there is read as anyway.
         """
         if self.multiple_outputs and self.do_xcom_push:
             self.multiple_outputs = False
             pushed = {"generation_id", "urls"} if self.wait_for_completion else {"generation_id"}
             for key, value in result.items():
-                if key not in pushed:
+                if key not in pushed and value is not None:
                     context["ti"].xcom_push(key=key, value=value)
         return result

@@ -14,6 +14,7 @@ from airflow_provider_gptimg.api.request import ReferenceFile
 from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
+from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.references import references
 from airflow_provider_gptimg.templates import templates_named
 
@@ -60,6 +61,7 @@ class GptImgUploadOperator(BaseOperator):
         self.files = files
         self.conn_id = conn_id
 
+    @leaves_reason
     def execute(self, context: Context) -> Uploads:
         """Check every file, then upload them.
 

@@ -23,8 +23,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 HOME = CHECKOUT / ".matrix"
 PAGE = CHECKOUT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- the output of make matrix begins -->", "<!-- and ends -->"
-COPIED = ("tests", "dev", "example_dags", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
-UNIT = ("-m", "not integration", "-n", "2", "tests/unit")
+COPIED = ("tests", "dev", "benchmarks", "example_dags", "pyproject.toml")
+UNIT = ("-m", "not integration", "-n", "3", "tests/unit", "--ignore-glob=*test_documentation*")
+"""All but those that read the repository rather than run the package."""
+
 REAL = ("tests/integration/test_generate.py",)
 """A deferred DAG, and the other ways to wait, on a real scheduler and triggerer."""
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 from PIL import Image
 
 from airflow_provider_gptimg.hooks.shared import schedules_for
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
+from tests.unit.airflow_versions import TaskDeferred
 
 CONN_ID = "AIRFLOW_CONN_GPTIMG_DEFAULT"
 

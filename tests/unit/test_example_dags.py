@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.airflow_versions import new_dag_bag
+
 FOLDER = Path(__file__).parents[2] / "example_dags"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 MARKER = re.compile(r"^ *# \[(START|END) (howto_\w+)\]$", re.MULTILINE)
@@ -32,9 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_loads_at_once_without_errors_warnings_or_network(path: Path) -> None:
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(path, collect_dags=False, bundle_name="examples")
+    bag = new_dag_bag(path, collect_dags=False, bundle_name="examples")
     started = time.monotonic()
     found = bag.process_file(str(path))
     assert time.monotonic() - started < SOON

@@ -12,6 +12,7 @@ from endings import Ending, run
 from service import CREATED, GENERATION_ID, Answer, Script
 
 from airflow_provider_gptimg import exceptions
+from tests.unit.airflow_versions import skip_second_look
 
 URLS = ["https://files.example/0.png", "https://files.example/1.png"]
 DONE = {
@@ -120,6 +121,8 @@ def script_of(story: Story) -> Script:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", STORIES)
 def test_same_story_same_ending(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "never finishes":
+        skip_second_look(way)
     story = STORIES[name]
     script = script_of(story)
     ending = run(way, script, monkeypatch)
@@ -139,5 +142,7 @@ def test_same_story_same_ending(name: str, way: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("way", ["sensor_poke_soft", "sensor_reschedule_soft", "sensor_deferred_soft"])
 @pytest.mark.parametrize("name", ["failed", "never finishes", "the key is revoked", "the service is down"])
 def test_soft_fail_skips(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "never finishes":
+        skip_second_look(way)
     ending = run(way, script_of(STORIES[name]), monkeypatch)
     assert (ending.state, ending.result, ending.error) == ("skipped", None, None)

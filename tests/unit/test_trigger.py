@@ -59,6 +59,7 @@ def test_two_hundred_triggers_never_block_the_loop(tmp_path: Path, record_figure
     """Each of them waits through several answers that take 200 ms."""
     # A process of its own, as a triggerer is one: neither pytest's heap nor coverage takes part.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
     options = ["--latency-median", "7", "--latency-sigma", "0.2", "--rate-limit", "off", "--balance", "100"]
     stalls = []
     for attempt in range(3):  # a machine has its moods; a loop that is blocked always is

@@ -10,6 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
+from tests.unit.airflow_versions import error_of
 
 POLL = 0.1
 LIMIT = 1.5
@@ -20,7 +21,7 @@ failures: list[BaseException] = []
 
 
 def remember(context: Any) -> None:
-    failures.append(context["exception"])
+    failures.append(error_of(context))
 
 
 def operator(**arguments: Any) -> GptImgGenerateOperator:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow.sdk import DAG, literal, task
+from airflow.sdk import DAG, task
+
+from tests.unit.airflow_versions import error_of, literal
 
 calls: list[Any] = []
 """What the functions were called with."""
@@ -37,7 +39,7 @@ QUICK: dict[str, Any] = {
     "poll_interval": 0.1,
     "timeout": 1.5,
     "retries": 0,
-    "on_failure_callback": lambda context: failures.append(context["exception"]),
+    "on_failure_callback": lambda context: failures.append(error_of(context)),
     "on_retry_callback": lambda context: [happen() for happen in before_retry],
 }
 
