@@ -24,9 +24,11 @@ __all__ = [
     "AirflowSensorTimeout",
     "TaskDeferred",
     "error_of",
+    "is_first",
     "literal",
     "new_dag_bag",
     "serialize",
+    "skip_retries",
     "skip_second_look",
 ]
 

@@ -15,6 +15,7 @@ from taskflow_runs import COMPLETED, URL, player
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.decorators.gptimg import gptimg_task
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from tests.unit.airflow_versions import skip_retries
 
 pytestmark = pytest.mark.usefixtures("database", "quick")
 

@@ -13,6 +13,7 @@ from service import GENERATION_ID, Script
 from taskflow_runs import COMPLETED, RUNNING, URL, player
 
 from airflow_provider_gptimg.decorators import answers
+from tests.unit.airflow_versions import is_first, skip_retries
 
 pytestmark = pytest.mark.usefixtures("database", "quick")
 
