@@ -24,7 +24,11 @@ HOME = CHECKOUT / ".matrix"
 PAGE = CHECKOUT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- the output of make matrix begins -->", "<!-- and ends -->"
 COPIED = ("tests", "dev", "benchmarks", "example_dags", "pyproject.toml")
-UNIT = ("-m", "not integration", "-n", "3", "tests/unit", "--ignore-glob=*test_documentation*")
+OF_THE_REPOSITORY = ("documentation", "readme", "release", "workflows")
+UNIT = (
+    *("-m", "not integration", "-n", "3", "tests/unit"),
+    *(f"--ignore-glob=*/test_{name}*" for name in OF_THE_REPOSITORY),
+)
 """All but those that read the repository rather than run the package."""
 
 REAL = ("tests/integration/test_generate.py",)

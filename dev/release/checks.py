@@ -20,7 +20,15 @@ PACKAGE = "airflow_provider_gptimg"
 NEW_WITH_US = {"airflow-provider-gptimg", "imagesize"}
 """What an installation may add to a bare Airflow."""
 
-SDIST_ROOT = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", ".gitignore"}
+SDIST_ROOT = {
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE",
+    "pyproject.toml",
+    ".gitignore",
+}
 IN_PACKAGE = re.compile(
     r"\.py$|^[^/]+/py\.typed$|/gallery/pages/[^/]+\.html$|/gallery/static/[^/]+\.(css|js|svg)$"
 )
