@@ -13,7 +13,7 @@ from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 from tests.unit.airflow_versions import error_of
 
 POLL = 0.1
-LIMIT = 1.5
+LIMIT = 3.0
 GENERATION_ID = "task_img_story"
 
 failures: list[BaseException] = []
