@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from figures import FIGURES
@@ -18,6 +19,16 @@ from dev import postgres
 from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
 
@@ -44,6 +55,18 @@ def emulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remot
     options = ["--latency-median", "2", "--latency-sigma", "0.1", "--rate-limit", "off"]
     with EmulatorProcess(log, *options) as process:
         yield Remote(process.url)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Two drivers of it cannot run in one process, nor one beside an event loop."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -16,20 +15,8 @@ from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.provider_info import CONN_FIELDS
 from dev.stack import AirflowStack
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("Chromium is not installed", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CONNECTION = "made_in_the_form"
 PORT = "443"
 """Airflow 3.3.2 tests no connection of any type that has no port; the base URL's own one counts."""
@@ -73,14 +60,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) ->
     settings = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with AirflowStack(root / "airflow", root / "dags", extra_env=settings) as stack:
         yield stack
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from gallery_site import CHROMIUM, FLAGS, Site
 
 from airflow_provider_gptimg.emulator.remote import Remote
+from gallery.gallery_site import Site
 
 
 @pytest.fixture(scope="package")
@@ -21,18 +21,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) -> 
         yield site
     finally:
         site.stack.stop_all()
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -17,16 +17,6 @@ from dev.airflow_run import DagRun
 from dev.processes import wait_until
 from dev.stack import AirflowStack
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MARKUP = "<script>document.title='owned'</script><img src=x onerror=alert(1)> & \"quoted\""
 USERS = {"admin": "admin", "stranger": "viewer", "half": "viewer"}
 AUTH_MANAGER = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from gallery_site import RUN, Site
+
+from gallery.gallery_site import RUN, Site
 
 PROTECTED = [
     RUN,

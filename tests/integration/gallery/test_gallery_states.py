@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gallery_site import RUN, Site, follow, wait_painted
 
 from airflow_provider_gptimg.api.errors import LIVES
+from gallery.gallery_site import RUN, Site, follow, wait_painted
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
