@@ -52,6 +52,9 @@ class GptImgError(AirflowException):
     :param field: the parameter that is not allowed, of a :class:`GptImgValidationError`.
     """
 
+    is_left: bool = False
+    """Whether the task has left it in its XCom ``error``."""
+
     def __init__(
         self,
         message: str = "",

@@ -25,7 +25,9 @@ def leaves_reason(execute: Execute) -> Execute:
         try:
             return execute(self, context, *args, **kwargs)
         except GptImgError as error:
-            if self.do_xcom_push:
+            # One method may call another that is wrapped too, and an XCom is pushed once.
+            if self.do_xcom_push and not error.is_left:
+                error.is_left = True
                 _leave(self, context, error)
             raise
 

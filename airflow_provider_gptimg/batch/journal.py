@@ -34,7 +34,8 @@ MANY_SEGMENTS = 50
 SEGMENT_LINES = 1_000
 """Lines of a segment at most: a few segments at once are in memory."""
 
-_SEGMENT = re.compile(r"([0-9]{8})-[0-9a-f]{8}\.jsonl")
+SEGMENT = re.compile(r"([0-9]{8})-[0-9a-f]{8}\.jsonl")
+"""Names of segments; they sort as they were written."""
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ class Journal:
             self._folder.fs.invalidate_cache()  # of listings, which another process may have made old
             if not self._folder.exists():
                 return []
-            found = [path for path in self._folder.iterdir() if _SEGMENT.fullmatch(path.name)]
+            found = [path for path in self._folder.iterdir() if SEGMENT.fullmatch(path.name)]
             return sorted(found, key=lambda path: path.name)
 
     def _learn(self, record: Mapping[str, Any]) -> bool:

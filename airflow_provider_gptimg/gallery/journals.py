@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_gptimg.batch.journal import COMPLETED, SEGMENT
 from airflow_provider_gptimg.batch.lines import read_records
 from airflow_provider_gptimg.gallery.files import Gone
 
@@ -19,8 +19,6 @@ MAX_BATCHES = 4
 
 MAX_ITEMS = 100_000
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
-
-_SEGMENT = re.compile(r"[0-9]{8}-[0-9a-f]{8}\.jsonl")
 
 
 @dataclass
@@ -58,7 +56,7 @@ class Journals:
         folder.fs.invalidate_cache()  # of listings, which another process may have made old
         if not folder.exists():
             return
-        found = {path.name: path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)}
+        found = {path.name: path for path in folder.iterdir() if SEGMENT.fullmatch(path.name)}
         new = [
             found[name]
             for name in sorted(found.keys() - known.segments)
@@ -69,7 +67,7 @@ class Journals:
             has_place = isinstance(record.get("shown"), dict)
             if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
                 before = known.records.get(key)
-                if before is None or before.get("status") != "completed":
+                if before is None or before.get("status") != COMPLETED:
                     known.records[key] = record
         known.segments = set(found)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_gptimg.links import HAS_GALLERY
+
 log = logging.getLogger(__name__)
 
 PREFIX = "/gptimg"
@@ -48,10 +50,9 @@ class LazyApp:
         await app(scope, receive, send)
 
 
-HAS_VIEWS = hasattr(AirflowPlugin, "external_views")
-"""Airflow 3.0 has no pages of plugins."""
+APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}
 
-if not HAS_VIEWS:
+if not HAS_GALLERY:
     log.info("The gallery of generated images needs Airflow 3.1 or newer; everything else works without it.")
 
 
@@ -59,5 +60,7 @@ class GptImgGalleryPlugin(AirflowPlugin):
     """The gallery; nothing on Airflow 3.0."""
 
     name = "gptimg_gallery"
-    external_views = VIEWS if HAS_VIEWS else []
-    fastapi_apps = [{"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}] if HAS_VIEWS else []
+    external_views = VIEWS if HAS_GALLERY else []
+    fastapi_apps = (
+        [{"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}] if HAS_GALLERY else []
+    )
