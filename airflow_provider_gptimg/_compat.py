@@ -48,9 +48,13 @@ else:
 TRIGGER_FAIL = "__fail__"
 """The ``next_method`` that Airflow resumes a task with when its trigger died or timed out."""
 
+TRIGGER_TIMEOUT = "Trigger timeout"
+"""What it then gives as the reason, where the time limit of the deferral was over."""
+
 __all__ = [
     "SET_DURING_EXECUTION",
     "TRIGGER_FAIL",
+    "TRIGGER_TIMEOUT",
     "AirflowException",
     "AirflowFailException",
     "AirflowSensorTimeout",

@@ -40,7 +40,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow_provider_gptimg._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.errors import ApiError, Kind, fate
 
 
 class GptImgError(AirflowException):
@@ -211,6 +211,23 @@ def from_reason(reason: str | None, message: str, generation_id: str | None) -> 
     """Return the exception for the reason code and message of a trigger event."""
     known = {kind.value: exception for kind, exception in _CLASSES.items()}
     return known.get(reason or "", GptImgServiceError)(message, generation_id=generation_id)
+
+
+def named(error: Exception, generation_id: str) -> GptImgError:
+    """Return an error of a wait as one that says which generation it is about, and what becomes of it."""
+    if isinstance(error, GptImgError):
+        if error.generation_id is not None:
+            return error
+        kind = next((kind for kind, its in _CLASSES.items() if its is type(error)), Kind.UNAVAILABLE)
+        return type(error)(
+            f"{error} {fate(generation_id, kind)}",
+            generation_id=generation_id,
+            status=error.status,
+            code=error.code,
+            field=error.field,
+        )
+    said = f"{type(error).__name__}: {str(error).rstrip('.')}. {fate(generation_id, Kind.UNAVAILABLE)}"
+    return GptImgServiceError(said, generation_id=generation_id)
 
 
 @contextmanager

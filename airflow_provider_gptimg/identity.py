@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,13 +56,13 @@ class Series:
         :param remembered: what the attempt before stored.
         :param can_remember: whether it had a place to store it.
         """
-        base = ti.max_tries - retries
-        if ti.try_number == base + 1:
+        base = base_of(ti, retries)
+        if is_first(ti, retries):
             return cls(base, str(base), is_fresh=True)
         if remembered and remembered.base == base:
             if remembered.running and clear_number > remembered.clear_number:
                 return cls(base, f"{base}+{clear_number}", is_fresh=True)
-            return cls(base, remembered.series, is_fresh=False)
+            return cls(base, remembered.series, is_fresh=remembered.begun_in == ti.try_number)
         if not can_remember and ti.try_number > ti.max_tries + 1 and clear_number > min(base, 1):
             return cls(base, f"{base}+{clear_number}", is_fresh=False)
         return cls(base, str(base), is_fresh=False)
@@ -89,13 +88,17 @@ class Identity:
             series.name,
             fingerprint,
         ]
-        # Joined with NUL, which no id can contain, so that no two lists of parts look the same.
-        return cls(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40])
+        return cls._made_of(parts)
 
     @classmethod
-    def unique(cls) -> Identity:
-        """Return an identity that nobody had before."""
-        return cls(f"{uuid.uuid4().hex:0>40}")
+    def of_attempt(cls, ti: Any, fingerprint: str) -> Identity:
+        """Return an identity that no other attempt has: Airflow gives each a new id of its task instance."""
+        return cls._made_of([str(ti.id), str(ti.try_number), fingerprint])
+
+    @classmethod
+    def _made_of(cls, parts: list[str]) -> Identity:
+        # Joined with NUL, which no id can contain, so that no two lists of parts look the same.
+        return cls(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40])
 
     def business_id(self, ordinal: int) -> str:
         """Return the ``client_business_id`` of this identity's n-th generation, counted from 1."""
@@ -111,6 +114,7 @@ class Attempt:
     :param request: what is asked for.
     :param fingerprint: its hash, see :func:`fingerprint`.
     :param reattach: False gives every attempt an identity of its own.
+    :param resumed: whether the attempt was deferred, so that it surely has submitted.
     :raises ApiError: REFERENCE if a file of the request cannot be read, and no earlier attempt is
         remembered that needed it.
     """
@@ -124,11 +128,13 @@ class Attempt:
         request: GenerationRequest,
         fingerprint: str,
         reattach: bool,
+        resumed: bool = False,
     ) -> None:
         ti = context["ti"]
         self._clear_number = clear_number(context)
         self.memory = Memory(context, log)
-        remembered = None if ti.try_number == ti.max_tries - retries + 1 else self.memory.recall()
+        surely_nothing = is_first(ti, retries) and not resumed
+        remembered = None if surely_nothing else self.memory.recall()
         if remembered and not was_stopped(ti):
             remembered = replace(remembered, running=False)  # it crashed
         self.series = Series.of(
@@ -138,15 +144,22 @@ class Attempt:
             remembered=remembered,
             can_remember=self.memory.exists,
         )
-        self.identity = Identity.of(ti, self.series, fingerprint) if reattach else Identity.unique()
+        self.identity = (
+            Identity.of(ti, self.series, fingerprint) if reattach else Identity.of_attempt(ti, fingerprint)
+        )
         problem = next((file.problem for file in request.files if file.problem), None)
         if problem:
             # A file that is gone, or lies on another worker, has no hash; what was paid for needs none.
-            if not reattach or remembered is None or remembered.series != self.series.name:
+            if not reattach or not remembered or remembered.series != self.series.name or not remembered.digest:
                 raise problem
             log.warning("%s Going on with what an earlier attempt submitted.", problem)
             self.identity = Identity(remembered.digest)
-        self.is_fresh = self.series.is_fresh or not reattach
+        if remembered and remembered.base == self.series.base and remembered.series != self.series.name:
+            # Before anything is paid: what comes after this attempt must know that there was a Clear.
+            self.memory.begin(
+                base=self.series.base, series=self.series.name, clear_number=self._clear_number
+            )
+        self.is_fresh = (self.series.is_fresh or not reattach) and not resumed
         same = remembered is not None and remembered.digest == self.identity.digest
         self.known = remembered.known() if remembered and same else None
         self._asked_before = remembered.asked if remembered and same else None
@@ -169,6 +182,17 @@ class Attempt:
             asked=asked,
         )
         return asked
+
+
+def base_of(ti: Any, retries: int) -> int:
+    """Return how many attempts were made before the latest Clear, see :class:`Series`."""
+    base: int = ti.max_tries - retries
+    return base
+
+
+def is_first(ti: Any, retries: int) -> bool:
+    """Return whether this is the first attempt after the latest Clear, or of all."""
+    return bool(ti.try_number == base_of(ti, retries) + 1)
 
 
 def clear_number(context: Mapping[str, Any]) -> int:

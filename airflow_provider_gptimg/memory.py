@@ -23,29 +23,33 @@ STOPPED = "gptimg_stopped"
 
 @dataclass(frozen=True, kw_only=True)
 class Remembered:
-    """What is stored after a submission.
+    """What is stored after a submission; after a Clear of a running task also before it, without one.
 
     :param base: ``max_tries - retries`` then, which Airflow changes at a Clear.
     :param series: the series of attempts it belongs to.
     :param clear_number: how many Clears the DAG run had seen.
     :param running: whether the attempt was still at work, as far as it could say.
-    :param digest: the identity that submitted.
+    :param digest: the identity that submitted; None before a submission.
     :param asked: what its result repeats of the request; None in what earlier versions stored.
+    :param begun_in: the try number of the attempt that stored it before its submission.
     """
 
     base: int
     series: str
     clear_number: int
     running: bool
-    digest: str
-    generation_id: str
-    ordinal: int
-    submissions: int
-    submitted_at: float
+    digest: str | None = None
+    generation_id: str | None = None
+    ordinal: int = 1
+    submissions: int = 0
+    submitted_at: float = 0.0
     asked: Asked | None = None
+    begun_in: int | None = None
 
-    def known(self) -> Known:
+    def known(self) -> Known | None:
         """Return the submission's part of it."""
+        if self.generation_id is None:
+            return None
         return Known(
             generation_id=self.generation_id,
             ordinal=self.ordinal,
@@ -131,6 +135,13 @@ class Memory:
             )
         )
 
+    def begin(self, *, base: int, series: str, clear_number: int) -> None:
+        """Store that a series of attempts has begun, which so far has submitted nothing."""
+        begun_in = self._ti.try_number
+        self._write(
+            Remembered(base=base, series=series, clear_number=clear_number, running=True, begun_in=begun_in)
+        )
+
     def amend(self, **changes: Any) -> None:
         """Change fields of what was stored, if anything was.
 
@@ -153,7 +164,14 @@ class Memory:
         try:
             self._store.set(KEY, asdict(replace(self._last, running=False)))
         except Exception:  # noqa: BLE001 - see above
-            self._ti.xcom_push(key=STOPPED, value=True)
+            try:
+                self._ti.xcom_push(key=STOPPED, value=True)
+            except Exception as error:  # noqa: BLE001 - likewise
+                self._log.warning(
+                    "That the attempt is stopped could not be left in XCom (%s): after a Clear, the next one "
+                    "may continue with its generation.",
+                    type(error).__name__,
+                )
 
     def _write(self, remembered: Remembered) -> None:
         if self._store is None:

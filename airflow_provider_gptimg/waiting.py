@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_gptimg._compat import TRIGGER_FAIL
+from airflow_provider_gptimg._compat import TRIGGER_FAIL, TRIGGER_TIMEOUT
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.schedule import kind_of
 from airflow_provider_gptimg.assets import announce
-from airflow_provider_gptimg.exceptions import GptImgError, from_reason, translated
+from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.lineage import lineage_of
 from airflow_provider_gptimg.links import links_of
@@ -42,6 +42,7 @@ class GenerationWait(BaseOperator):
     """Base of tasks that wait for one generation, deferred or not, and hand its result on."""
 
     conn_id: str
+    timeout: float
     n: int = 1
     """Images of the generation, where it is known: how long it takes depends on it."""
 
@@ -105,6 +106,14 @@ class GenerationWait(BaseOperator):
             known = {"generation_id": self.generation.id}
         return lineage_of(inputs=self.reference_uris(), result=known, service=self.hook.settings.base_url)
 
+    def known_id(self, ti: Any) -> str | None:
+        """Return the generation's id where what went into the deferral is lost, None where that is lost too."""
+        raise NotImplementedError
+
+    def new_deadline(self, generation: Generation) -> float:
+        """Return until when to wait (Unix seconds) where what went into the deferral is lost."""
+        return time.time() + self.timeout
+
     def stopped(self, error: GptImgError) -> GptImgError:
         """Return the exception for a wait that was given up."""
         return error
@@ -154,7 +163,7 @@ class GenerationWait(BaseOperator):
             for line in (next_kwargs or {}).get("traceback") or ():
                 self.log.error("%s", line.rstrip())
             self.log.warning("Airflow gave up the wait (%s): asking the service itself.", reason)
-            event = {"status": "error", "message": f"Airflow gave up the wait: {reason}."}
+            event = {"status": "timeout" if reason == TRIGGER_TIMEOUT else "error", "message": reason}
             next_method, next_kwargs = "execute_complete", {"event": event}
         return super().resume_execution(next_method, next_kwargs, context)
 
@@ -180,25 +189,24 @@ class GenerationWait(BaseOperator):
         if try_number is not None and try_number != ti.try_number:
             return self.execute(context)
         told: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
-        generation_id = generation_id or told.get("generation_id") or self._pushed_id(ti)
+        generation_id = generation_id or told.get("generation_id") or self.known_id(ti)
         if not generation_id:
-            # The trigger died and took the id with it: start over, which finds what was paid for.
+            # The trigger died and took the id with it: start over, which looks for what was paid for.
             return self.execute(context)
-        gave_up = told.get("status") in ("timeout", "error")
         try:
-            generation = self.generation = self._look(generation_id, patient=not gave_up)
-        except GptImgError as error:
-            raise self.stopped(_told_error(told, generation_id) if gave_up else error) from error
+            generation = self.generation = self._look(generation_id, told)
+            deadline = deadline or self.new_deadline(generation)
+            if not generation.is_final and told.get("status") == "error":
+                # Not deferred again: what the triggerer could not do once, it may never do.
+                self.log.warning(
+                    "The triggerer gave up the wait (%s): this worker waits on.", told.get("message")
+                )
+                generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
+        except Exception as error:
+            raise self.stopped(named(error, generation_id)) from error
         if generation.is_final:
             return self.finish(context, generation, asked or self.asked())
-        if gave_up:
-            raise self.stopped(_told_error(told, generation_id))
-        self.defer_wait(
-            context,
-            generation_id,
-            asked=asked or self.asked(),
-            deadline=deadline or time.time() + flows.MAX_BACKOFF,
-        )
+        self.defer_wait(context, generation_id, asked=asked or self.asked(), deadline=deadline)
 
     def on_kill(self) -> None:
         """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
@@ -210,16 +218,9 @@ class GenerationWait(BaseOperator):
                 LIVES,
             )
 
-    def _look(self, generation_id: str, *, patient: bool) -> Generation:
-        if not patient:
-            return self.hook.get_generation(generation_id)
+    def _look(self, generation_id: str, told: Mapping[str, Any]) -> Generation:
+        if told.get("status") == "timeout":
+            return self.hook.wait_until(generation_id, pace=self.pace, deadline=time.time())
         deadline = time.time() + RESUME_PATIENCE
         return self.hook.run(flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time))
 
-    def _pushed_id(self, ti: Any) -> str | None:
-        pushed = ti.xcom_pull(task_ids=self.task_id, key="generation_id", map_indexes=ti.map_index)
-        return pushed if isinstance(pushed, str) else None
-
-
-def _told_error(told: Mapping[str, Any], generation_id: str) -> GptImgError:
-    return from_reason(told.get("reason"), str(told.get("message", "The wait was given up.")), generation_id)

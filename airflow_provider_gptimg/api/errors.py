@@ -48,6 +48,8 @@ FINAL = frozenset(
 )
 """The kinds that the same request, sent again, cannot mend (contract: Errors)."""
 
+_OF_COMPLETED = frozenset({Kind.NO_IMAGES, Kind.DOWNLOAD, Kind.STORAGE})
+
 LIVES = "24 hours"
 """How long the service keeps result URLs (contract: Status)."""
 
@@ -89,26 +91,34 @@ class ApiError(Exception):
         self.field = field
 
     def __str__(self) -> str:
-        if self.generation_id is None or self.kind is Kind.INVALID:
+        # What was refused as an id names no generation.
+        if self.generation_id is None or self.field == "generation_id":
             return self.message
-        return f"{self.message} {self._fate()}"
+        return f"{self.message} {fate(self.generation_id, self.kind)}"
 
     def about(self, generation_id: str) -> ApiError:
         """Return self, naming the generation it is about."""
         self.generation_id = self.generation_id or generation_id
         return self
 
-    def _fate(self) -> str:
-        # A DAG may ask for an id that never was one; it must not write lines of its own into logs.
-        name = "".join(c if c.isprintable() else "?" for c in self.generation_id or "")
-        if self.kind in (Kind.NOT_FOUND, Kind.EXPIRED):
-            return f"[generation {name}]"
-        if self.kind is Kind.FAILED:
-            return f"[generation {name}: accepted, failed at the service, which refunds it]"
+
+def fate(generation_id: str, kind: Kind) -> str:
+    """Return what is said at the end of an error after a submission: which generation, and what becomes of it."""
+    # A DAG may ask for an id that never was one; it must not write lines of its own into logs.
+    name = "".join(c if c.isprintable() else "?" for c in generation_id)
+    if kind in (Kind.NOT_FOUND, Kind.EXPIRED):
+        return f"[generation {name}]"
+    if kind is Kind.FAILED:
+        return f"[generation {name}: accepted, failed at the service, which refunds it]"
+    billed = f"[generation {name}: accepted and billed; "
+    if kind in _OF_COMPLETED:
+        return f"{billed}it is completed, and its images can be had for {LIVES} after that]"
+    if kind in FINAL:
         return (
-            f"[generation {name}: accepted and billed; it may still finish, and its images "
-            f"can be had for {LIVES} after that]"
+            f"{billed}once this is mended, GptImgDownloadOperator gets its images by this id, for {LIVES} "
+            "after it is completed; a Clear of the task that submitted it pays for others]"
         )
+    return f"{billed}it may still finish, and its images can be had for {LIVES} after that]"
 
 
 def invalid(field: str, value: object, allowed: str) -> ApiError:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from airflow_provider_gptimg.api import wire
-from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.limits import BURST_SECONDS
 from airflow_provider_gptimg.api.schedule import Course
@@ -170,6 +170,8 @@ def look(
                 raise _timeout(generation_id, f"the last look failed: {error.message}") from error
             if failures > POLL_FAILURES_TOLERATED:
                 error.message = f"{failures} status queries in a row failed, the last one so: {error.message}"
+                if error.kind in FINAL:
+                    error.kind = Kind.UNAVAILABLE  # of a look, not of what was submitted: a retry may help
                 raise
             pause = max(pace.pause(failures), error.retry_after or 0.0)
         yield Sleep(_until(deadline, pause, clock))

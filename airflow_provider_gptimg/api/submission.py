@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Literal
 
 from airflow_provider_gptimg.api import wire
-from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
-from airflow_provider_gptimg.api.flows import Clock, Flow, Sleep, call, query
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.flows import ENDS_A_WAIT, Clock, Flow, Sleep, call, query
 from airflow_provider_gptimg.api.generation import FAILED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.uploads import upload_references
@@ -128,14 +128,19 @@ class Reconciler:
         business_id = self.business_id(ordinal)
         complete = yield from upload_references(self.request, clock=self.clock, give_up_at=self.give_up_at)
         request = wire.submission(complete, business_id)
+        doubt: ApiError | None = None
         for resubmits in range(MAX_RESUBMITS + 1):
             try:
                 reply = yield from call(request, clock=self.clock, give_up_at=self.give_up_at)
                 submitted_at = self.clock()  # not before: a "slow down" may have been waited out
                 generation = wire.read_generation(reply)
             except ApiError as error:
-                if error.not_accepted or error.kind not in _NO_ANSWER:
-                    raise
+                is_clear = error.not_accepted or error.kind not in _NO_ANSWER
+                if is_clear:
+                    if doubt is None:
+                        raise
+                    # That is about this one; nobody knows yet about the one before.
+                    raise self._in_doubt(doubt, f"{business_id} was refused then: {error.message}") from error
                 doubt = error
             else:
                 return Submission(
@@ -149,23 +154,23 @@ class Reconciler:
             self.report(
                 f"The submission got no clear answer, it may have been accepted: looking it up. {doubt}"
             )
-            found = yield from self._find(ordinal)
+            try:
+                found = yield from self._find(ordinal)
+            except ApiError as error:
+                raise self._in_doubt(doubt, f"{business_id} cannot be looked up: {error.message}") from error
             if found is not None:
                 return self._attached(found, ordinal, submissions=ordinal + resubmits)
-            if self.on_ambiguous == "fail":
-                raise ApiError(
-                    Kind.UNDECIDED,
-                    f"Nobody can say whether the submission was accepted: {doubt.message} Look-ups do not "
-                    f"find its client_business_id {business_id}. Clear the task to pay for another one.",
-                ) from doubt
-            if resubmits == MAX_RESUBMITS:
+            if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
                 break
             self._warn(ordinal, "Submitting again", "the service accepted the submission after all")
-        raise ApiError(
-            Kind.AMBIGUOUS,
-            f"Nobody can say whether the submission was accepted: {doubt.message} Look-ups do not find its "
-            f"client_business_id {business_id}. A retry of the task looks again before it pays.",
-        ) from doubt
+        raise self._in_doubt(doubt, f"Look-ups do not find its client_business_id {business_id}.") from doubt
+
+    def _in_doubt(self, doubt: ApiError, then: str) -> ApiError:
+        """Return the error for a submission that may have been accepted, whatever came after it."""
+        what = f"Nobody can say whether the submission was accepted: {doubt.message}"
+        if self.on_ambiguous == "fail":
+            return ApiError(Kind.UNDECIDED, f"{what} {then} Clear the task to pay for another one.")
+        return ApiError(Kind.AMBIGUOUS, f"{what} {then} A retry of the task looks again before it pays.")
 
     def _find(self, ordinal: int) -> Flow[Generation | None]:
         """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
@@ -193,10 +198,10 @@ class Reconciler:
             try:
                 found = yield from query(name, clock=self.clock, give_up_at=self.give_up_at, attempts=2)
             except ApiError as error:
-                if error.kind in FINAL and error.kind is not Kind.BAD_REQUEST:
+                if error.kind in ENDS_A_WAIT and error.kind is not Kind.NOT_FOUND:
                     raise
                 # A service that does not know business ids calls one unknown, or malformed. A redirect
-                # or another 4xx is somebody in between, and says nothing about the task.
+                # or another refusal is somebody in between, and says nothing about the task.
                 unclear = None if error.status in (404, 400) else error
                 continue
             if business_id is None or found.client_business_id in (None, business_id):

@@ -77,6 +77,10 @@ class GptImgDownloadOperator(StoringWait):
         """Return what is known of the request: nothing, unless a whole result was given."""
         return asked_in(self.generation_id)
 
+    def known_id(self, ti: Any) -> str:
+        """Return the id that it was given."""
+        return generation_id_in(self.generation_id)
+
     def digest(self, context: Context) -> str:
         """Return a hash of the generation's id: its images are the same whoever stores them."""
         return hashlib.sha256(generation_id_in(self.generation_id).encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_gptimg import identity
 from airflow_provider_gptimg._compat import has_listeners
 from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.assets import announce
@@ -70,6 +71,7 @@ class GptImgGenerateOperator(StoringWait):
     """
 
     _memory: Memory | None = None
+    _is_resumed = False
 
     template_fields: Sequence[str] = (
         "prompt",
@@ -155,8 +157,8 @@ class GptImgGenerateOperator(StoringWait):
         attempt = self._attempt(context, request)
         self._memory = attempt.memory
         self.identity_digest = attempt.identity.digest
-        submission = self._submit(attempt, request)
         try:
+            submission = self._submit(attempt, request)
             facts = attempt.remember(submission, asked(request, submission.submissions))
             return self._carry_on(context, facts, submission)
         except Exception:
@@ -165,6 +167,7 @@ class GptImgGenerateOperator(StoringWait):
 
     def execute_complete(self, context: Context, event: Any = None, **kept: Any) -> Any:
         """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
+        self._is_resumed = True
         memory = self._memory = Memory(context, self.log)
         memory.amend(clear_number=identity.clear_number(context))
         try:
@@ -175,8 +178,14 @@ class GptImgGenerateOperator(StoringWait):
 
     def _remembered(self, context: Context, memory: Memory) -> dict[str, Any]:
         """Return what went into the deferral, where a trigger that died took it along."""
-        last = memory.last
-        if last is None or last.generation_id != self._pushed_id(context["ti"]):
+        last, ti = memory.last, context["ti"]
+        # Another than was pushed, or of before a Clear, where this attempt's could not be stored.
+        if (
+            last is None
+            or last.generation_id is None
+            or last.base != identity.base_of(ti, self.retries or 0)
+            or self.known_id(ti) not in (None, last.generation_id)
+        ):
             return {}
         return {
             "generation_id": last.generation_id,
@@ -184,6 +193,16 @@ class GptImgGenerateOperator(StoringWait):
             "deadline": last.submitted_at + self.timeout,
             "identity_digest": last.digest,
         }
+
+    def known_id(self, ti: Any) -> str | None:
+        """Return the id that was pushed at once after the submission, None where nothing is pushed."""
+        pushed = ti.xcom_pull(task_ids=self.task_id, key="generation_id", map_indexes=ti.map_index)
+        return pushed if isinstance(pushed, str) else None
+
+    def new_deadline(self, generation: Generation) -> float:
+        """Return until when to wait (Unix seconds), counted from the submission by the service's clock."""
+        now = time.time()
+        return now - generation.age(now) + self.timeout
 
     def on_kill(self) -> None:
         """Note that Airflow ends the attempt, and say what becomes of the generation."""
@@ -225,6 +244,7 @@ class GptImgGenerateOperator(StoringWait):
                 request=request,
                 fingerprint=self._fingerprint(request),
                 reattach=bool(self.reattach),
+                resumed=self._is_resumed,
             )
 
     def _fingerprint(self, request: GenerationRequest) -> str:

@@ -98,9 +98,14 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
                 return PokeReturnValue(*self._result(context))
         except GptImgError as error:
             # Airflow skips a deferred sensor for every AirflowException, a poking one only for some.
-            if self.soft_fail:
-                raise AirflowSkipException(f"Skipping due to soft_fail is set to True: {error}") from error
+            if self.soft_fail or self.never_fail:
+                why = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping due to {why} is set to True: {error}") from error
             raise
+
+    def known_id(self, ti: Any) -> str:
+        """Return the id that it was given."""
+        return self._id()
 
     def stopped(self, error: GptImgError) -> GptImgError:
         """Return the exception for a wait that was given up: a timeout is a sensor's timeout."""

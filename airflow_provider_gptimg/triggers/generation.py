@@ -16,7 +16,7 @@ from airflow_provider_gptimg.api.errors import LIVES, ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.schedule import Course
-from airflow_provider_gptimg.exceptions import GptImgValidationError
+from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.handover import push_result
 from airflow_provider_gptimg.triggers.holding import HoldingTrigger
@@ -142,12 +142,12 @@ class GptImgGenerationTrigger(HoldingTrigger):
         except ApiError as error:
             return None, self._event(_STATUS.get(error.kind, "error"), error.kind.value, str(error))
         except GptImgValidationError as error:
-            return None, self._event("error", Kind.INVALID.value, str(error))
+            return None, self._event("error", Kind.INVALID.value, str(named(error, self.generation_id)))
         except Exception as error:
             # Not raised: a trigger that dies resumes its task at once, inside the window that
             # `hold_back` keeps clear.
             self.log.exception("Waiting for generation %s failed.", self.generation_id)
-            return None, self._event("error", Kind.UNREACHABLE.value, f"{type(error).__name__}: {error}")
+            return None, self._event("error", Kind.UNREACHABLE.value, str(named(error, self.generation_id)))
         return generation, self._event("completed")
 
     def _first_look(self, course: Course, gone: float) -> float:

@@ -302,7 +302,9 @@ ENDS = [
     ((reply({"id": "task_1", "status": "failed", "fail_reason": "why"}),), Kind.FAILED, "refunds"),
     ((reply({"id": "task_1", "status": "completed"}),), Kind.NO_IMAGES, "accepted and billed"),
     ((fault("unauthorized", 401),), Kind.AUTHENTICATION, "accepted and billed"),
+    ((fault("unauthorized", 401),), Kind.AUTHENTICATION, "GptImgDownloadOperator gets its images"),
     ((fault("internal_error", 500),) * 6, Kind.UNAVAILABLE, "accepted and billed"),
+    ((fault("insufficient_quota", 402),) * 6, Kind.UNAVAILABLE, "402"),  # of a look: a retry may help
 ]
 
 

@@ -33,7 +33,7 @@ REMEMBERED = Remembered(
 
 def ti(try_number: int = 1, max_tries: int = 2, **changes: Any) -> Any:
     """A task instance's numbers, as Airflow 3.0.6 to 3.3.2 were seen to set them."""
-    plain = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    plain = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "id": f"id-{try_number}"}
     return SimpleNamespace(try_number=try_number, max_tries=max_tries, **{**plain, **changes})
 
 
@@ -120,7 +120,7 @@ def test_whatever_differs_makes_another_identity(other: dict[str, Any]) -> None:
 def test_business_ids_are_of_the_kind_that_careful_clients_use() -> None:
     import re
 
-    first, second = (Identity.unique().business_id(ordinal) for ordinal in (1, 2))
+    first, second = (Identity.of_attempt(ti(), "f").business_id(ordinal) for ordinal in (1, 2))
     assert re.fullmatch(BUSINESS_ID, first)
     assert (first[-2:], second[-2:]) == ("-1", "-2")
 
@@ -166,12 +166,26 @@ def submission() -> Submission:
     )
 
 
-def attempt(store: Store | None, log: Log, **numbers: int) -> Attempt:
-    context = {"ti": ti(**numbers), "dag_run": SimpleNamespace(clear_number=0)}
+def attempt(
+    store: Store | None,
+    log: Log,
+    *,
+    clear_number: int = 0,
+    reattach: bool = True,
+    resumed: bool = False,
+    **numbers: int,
+) -> Attempt:
+    context = {"ti": ti(**numbers), "dag_run": SimpleNamespace(clear_number=clear_number)}
     if store is not None:
         context["task_state_store"] = store
     return Attempt(
-        context, log, retries=2, request=REQUEST, fingerprint=fingerprint(REQUEST, "c"), reattach=True
+        context,
+        log,
+        retries=2,
+        request=REQUEST,
+        fingerprint=fingerprint(REQUEST, "c"),
+        reattach=reattach,
+        resumed=resumed,
     )
 
 
@@ -182,6 +196,36 @@ def test_a_retry_knows_what_was_submitted() -> None:
     assert retry.known is not None
     assert retry.known.generation_id == "task_img_9"
     assert not retry.is_fresh
+
+
+@pytest.mark.parametrize("reattach", [True, False])
+def test_an_attempt_that_was_deferred_looks_up_what_it_submitted(reattach: bool) -> None:
+    first = attempt(None, Log(), reattach=reattach)
+    resumed = attempt(None, Log(), reattach=reattach, resumed=True)
+    assert (first.is_fresh, resumed.is_fresh) == (True, False)
+    assert resumed.identity == first.identity
+
+
+def test_without_reattach_every_attempt_is_another() -> None:
+    attempts = [attempt(None, Log(), reattach=False, try_number=n) for n in (1, 2)]
+    assert attempts[0].identity != attempts[1].identity
+    assert [one.is_fresh for one in attempts] == [True, True]
+
+
+def test_a_clear_of_a_running_task_is_not_forgotten_by_an_attempt_that_pays_nothing() -> None:
+    store, log = Store(), Log()
+    before = attempt(store, log)
+    before.remember(submission(), ASKED)
+    cleared = attempt(store, log, try_number=2, clear_number=1)
+    assert (cleared.series.name, cleared.is_fresh, cleared.known) == ("0+1", True, None)
+    again = attempt(store, log, try_number=2, clear_number=1)  # asked twice by one attempt
+    assert (again.identity, again.is_fresh) == (cleared.identity, True)
+    cleared.memory.amend(running=False)  # it failed before anything was paid
+    retry = attempt(store, log, try_number=3, clear_number=1)
+    assert (retry.series.name, retry.is_fresh, retry.known) == ("0+1", False, None)
+    assert retry.identity == cleared.identity != before.identity
+    with pytest.raises(ApiError, match="It is gone"):
+        with_a_file_that_is_gone(store, log, try_number=3)
 
 
 @pytest.mark.parametrize(

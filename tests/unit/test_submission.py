@@ -339,3 +339,37 @@ def test_expired_images_are_an_error_where_that_is_wanted(over: Answer) -> None:
     story, _ = submitted(over, fresh=False, on_expired="fail")
     assert (story.kind, posts(story)) == (Kind.EXPIRED, [])
     assert "task_1" in str(story.error)
+
+
+REFUSED = [
+    fault("insufficient_quota", 402),
+    fault("unauthorized", 401),
+    fault("content_policy_violation", 422),
+    fault("rate_limit_exceeded", 429, retry_after="5000"),
+]
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_refusal_says_nothing_of_the_lost_submission_before_it(refused: Answer) -> None:
+    """It may even be why: the first one took the last of the balance."""
+    story, _ = submitted(no_answer(), *NOT_FOUND, refused)
+    assert posts(story) == ["af-x-1", "af-x-1"]
+    assert story.kind is Kind.AMBIGUOUS
+    assert "af-x-1 was refused then" in str(story.error)
+    assert "A retry of the task looks again" in str(story.error)
+
+
+@pytest.mark.parametrize(("on_ambiguous", "kind"), [("resubmit", Kind.AMBIGUOUS), ("fail", Kind.UNDECIDED)])
+@pytest.mark.parametrize("denied", [fault(None, 403), fault("unauthorized", 401)])
+def test_a_look_up_that_is_denied_leaves_the_question_open(
+    denied: Answer, on_ambiguous: str, kind: Kind
+) -> None:
+    story, _ = submitted(no_answer(), denied, on_ambiguous=on_ambiguous)
+    assert story.kind is kind
+    assert "af-x-1 cannot be looked up" in str(story.error)
+
+
+@pytest.mark.parametrize("odd", [fault("insufficient_quota", 402), fault("content_policy_violation", 422)])
+def test_a_look_up_that_makes_no_sense_is_tried_again(odd: Answer) -> None:
+    story, _ = submitted(odd, odd, task("completed", url="https://x/1"), fresh=False)
+    assert (posts(story), story.result.generation.id) == ([], "task_1")

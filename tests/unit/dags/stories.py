@@ -24,8 +24,8 @@ def remember(context: Any) -> None:
     failures.append(error_of(context))
 
 
-def operator(**arguments: Any) -> GptImgGenerateOperator:
-    return GptImgGenerateOperator(
+def operator(kind: type[Any] = GptImgGenerateOperator, **arguments: Any) -> Any:
+    return kind(
         **{
             "task_id": "images",
             "prompt": "A fox",
@@ -40,9 +40,9 @@ def operator(**arguments: Any) -> GptImgGenerateOperator:
     )
 
 
-def sensor(**arguments: Any) -> GptImgGenerationSensor:
+def sensor(kind: type[Any] = GptImgGenerationSensor, **arguments: Any) -> Any:
     submitted = operator(task_id="submit", wait_for_completion=False)
-    return GptImgGenerationSensor(
+    return kind(
         **{
             "task_id": "images",
             "generation_id": submitted.output,
@@ -53,6 +53,22 @@ def sensor(**arguments: Any) -> GptImgGenerationSensor:
             **arguments,
         }
     )
+
+
+class LosesItsTrigger:
+    """Is resumed as Airflow does it where the trigger died: without all that went into the deferral."""
+
+    def resume_execution(self, next_method: str, next_kwargs: Any, context: Any) -> Any:
+        lost = {"error": "Trigger failure"}
+        return super().resume_execution("__fail__", lost, context)  # type: ignore[misc]
+
+
+class LosingOperator(LosesItsTrigger, GptImgGenerateOperator):
+    pass
+
+
+class LosingSensor(LosesItsTrigger, GptImgGenerationSensor):
+    pass
 
 
 dags: dict[str, DAG] = {}
@@ -97,5 +113,13 @@ with way("n_is_text"):
     operator(n="{{ 1 + 1 }}")
 with way("no_xcom"):
     operator(do_xcom_push=False, end_from_trigger=True)
+with way("trigger_lost"):
+    operator(LosingOperator)
+with way("trigger_and_id_lost"):
+    operator(LosingOperator, do_xcom_push=False)
+with way("trigger_lost_each_pays"):
+    operator(LosingOperator, do_xcom_push=False, reattach=False)
+with way("sensor_trigger_lost"):
+    sensor(LosingSensor)
 with way("native", render_template_as_native_obj=True):
     operator(n="{{ 1 + 1 }}", reference_images="{{ ['https://a.example/1.png'] }}", deferrable=False)
