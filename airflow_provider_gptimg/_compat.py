@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# The same private place from Airflow 3.0 to 3.3; Apache's own providers have it from there too.
-from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
-
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook
     from airflow.sdk.bases.decorator import determine_kwargs
@@ -52,7 +49,6 @@ TRIGGER_TIMEOUT = "Trigger timeout"
 """What it then gives as the reason, where the time limit of the deferral was over."""
 
 __all__ = [
-    "SET_DURING_EXECUTION",
     "TRIGGER_FAIL",
     "TRIGGER_TIMEOUT",
     "AirflowException",

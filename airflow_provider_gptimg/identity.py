@@ -150,10 +150,11 @@ class Attempt:
         problem = next((file.problem for file in request.files if file.problem), None)
         if problem:
             # A file that is gone, or lies on another worker, has no hash; what was paid for needs none.
-            if not reattach or not remembered or remembered.series != self.series.name or not remembered.digest:
+            is_paid = remembered and remembered.series == self.series.name and remembered.digest
+            if not (reattach and remembered and is_paid):
                 raise problem
             log.warning("%s Going on with what an earlier attempt submitted.", problem)
-            self.identity = Identity(remembered.digest)
+            self.identity = Identity(str(remembered.digest))
         if remembered and remembered.base == self.series.base and remembered.series != self.series.name:
             # Before anything is paid: what comes after this attempt must know that there was a Clear.
             self.memory.begin(

@@ -34,8 +34,13 @@ def templates_named(context: Context, task_id: str) -> Iterator[None]:
 def is_own(context: Context, task_id: str, field: str) -> bool:
     """Return whether a mapped task's instances each have a value of their own for a parameter."""
     written = _written(context, task_id, field)
+    if isinstance(written, str):  # a template such as {{ ds }} gives the same to all of them
+        return _is_template(written) and any(name in written for name in _OF_AN_INSTANCE)
     return written is _MAPPED or _is_template(written)
 
+
+_OF_AN_INSTANCE = ("map_index", "xcom_pull")
+"""What a template reads that is different in each instance of a mapped task."""
 
 _MAPPED = object()
 """Stands for a parameter that a mapped task is expanded over, or that it was not given."""

@@ -107,7 +107,7 @@ class GenerationWait(BaseOperator):
         return lineage_of(inputs=self.reference_uris(), result=known, service=self.hook.settings.base_url)
 
     def known_id(self, ti: Any) -> str | None:
-        """Return the generation's id where what went into the deferral is lost, None where that is lost too."""
+        """Return the generation's id where the deferral's own copy is lost, None where this is lost too."""
         raise NotImplementedError
 
     def new_deadline(self, generation: Generation) -> float:

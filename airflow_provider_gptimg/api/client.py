@@ -302,7 +302,7 @@ def warm_up(settings: Settings) -> None:
 
     That is reading the CA bundle, and loading the library by which httpx talks to the event loop.
     """
-    with _warming:
+    with _warming, _settings_blamed():
         _ssl_context(settings.verify)
         if "anyio._backends._asyncio" not in sys.modules:
             anyio.run(anyio.sleep, 0)
@@ -312,8 +312,14 @@ _Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
 
 
 def _opened(kind: Callable[..., _Http], settings: Settings, transport: Any) -> _Http:
-    try:
+    with _settings_blamed():
         return kind(transport=transport, **_options(settings))
+
+
+@contextmanager
+def _settings_blamed() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
         raise ApiError(
             Kind.INVALID,

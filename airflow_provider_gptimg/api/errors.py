@@ -103,7 +103,7 @@ class ApiError(Exception):
 
 
 def fate(generation_id: str, kind: Kind) -> str:
-    """Return what is said at the end of an error after a submission: which generation, and what becomes of it."""
+    """Return the end of every error after a submission: which generation, and what becomes of it."""
     # A DAG may ask for an id that never was one; it must not write lines of its own into logs.
     name = "".join(c if c.isprintable() else "?" for c in generation_id)
     if kind in (Kind.NOT_FOUND, Kind.EXPIRED):

@@ -127,9 +127,12 @@ def model_named(name: str) -> Model:
 
 
 def pixels(model: str, size: str, resolution: str) -> Pixels | None:
-    """Return the width and height in pixels that the service promises, None where it promises none."""
+    """Return the width and height in pixels that the service promises, None where it promises none.
+
+    The table is that of one model; of others it is not known what their ratios give (contract: Submit).
+    """
     if found := _PIXEL_SIZE.fullmatch(size):
         return int(found[1]), int(found[2])
-    if model in (DEFAULT_MODEL, "gpt-image-2-vip"):
+    if model == DEFAULT_MODEL:
         return SIZES.get(resolution.upper(), {}).get(size)
     return None

@@ -161,9 +161,10 @@ class Reconciler:
             if found is not None:
                 return self._attached(found, ordinal, submissions=ordinal + resubmits)
             if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
-                break
+                unknown = f"Look-ups do not find its client_business_id {business_id}."
+                raise self._in_doubt(doubt, unknown) from doubt
             self._warn(ordinal, "Submitting again", "the service accepted the submission after all")
-        raise self._in_doubt(doubt, f"Look-ups do not find its client_business_id {business_id}.") from doubt
+        raise AssertionError
 
     def _in_doubt(self, doubt: ApiError, then: str) -> ApiError:
         """Return the error for a submission that may have been accepted, whatever came after it."""

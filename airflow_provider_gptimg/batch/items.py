@@ -115,7 +115,7 @@ class Items:
 
     def _fields(self, given: object) -> tuple[Any, dict[str, Any]]:
         if isinstance(given, str):
-            return None, {**self._defaults, "prompt": given}
+            given = {"prompt": given}
         if not isinstance(given, Mapping):
             raise invalid("items", given, "a prompt or a dict of request fields is needed")
         unknown = [name for name in given if name not in (*FIELDS, "id")]

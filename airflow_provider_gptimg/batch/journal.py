@@ -186,7 +186,8 @@ class Journal:
         if not {"key", "status", "attempt"} <= record.keys():
             return False
         known = self.states.get(record["key"])
-        if known and known.status == COMPLETED and record["status"] != COMPLETED:
+        is_news = record["status"] == COMPLETED and known and known.status != COMPLETED
+        if known and record["attempt"] < known.attempt and not is_news:
             return False  # by an attempt that was thought dead
         self.states[record["key"]] = State(
             status=record["status"],

@@ -22,7 +22,8 @@ from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.order import Order
-from airflow_provider_gptimg.result import Asked, collect
+from airflow_provider_gptimg.identity import Identity
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect
 
 
 class Waiting(NamedTuple):
@@ -110,7 +111,7 @@ class Maker:
         request = await asyncio.to_thread(item.request)
         reconciler = Reconciler(
             request=request,
-            business_id=lambda ordinal: f"af-{item.digest}-{ordinal}",
+            business_id=Identity(item.digest).business_id,
             fresh=is_fresh,
             known=known,
             on_ambiguous=self._rules.on_ambiguous,
@@ -142,7 +143,7 @@ class Maker:
             del self.waiting[item.digest]
 
     async def _store(self, item: Item, generation: Generation, known: Known) -> None:
-        asked = Asked(model=None, prompt=None, size=None, resolution=None, submissions=known.submissions)
+        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions}
         request = item.request(with_files=False)
         size = pixels(request.model, request.size, request.resolution)
         store = self._order.storage_for(item, size).store

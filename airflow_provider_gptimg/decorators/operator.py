@@ -6,21 +6,26 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from airflow.sdk.bases.decorator import DecoratedOperator
+
+# The same private place from Airflow 3.0 to 3.3; Apache's own providers have it from there too.
+from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from jinja2 import TemplateError
 
-from airflow_provider_gptimg._compat import SET_DURING_EXECUTION, determine_kwargs
+from airflow_provider_gptimg._compat import determine_kwargs
+from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import Submission
 from airflow_provider_gptimg.decorators.answers import Answers
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.reasons import leaves_reason
+from airflow_provider_gptimg.references import reference_texts
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked
 
 if TYPE_CHECKING:
@@ -171,6 +176,18 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             raise self._refused(returned, f"{unknown[0]!r} is no field that a function can return")
         if "prompt" not in rendered:
             raise self._refused(returned, "it has no 'prompt'")
+        return self._plain(returned, rendered)
+
+    def _plain(self, returned: object, rendered: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what was returned as plain JSON, which goes through the deferral."""
+        if rendered.get("reference_images") is not None:
+            # A path is taken for its text; what is no reference is refused later, naming who gave it.
+            with suppress(ApiError):
+                rendered = {**rendered, "reference_images": reference_texts(rendered["reference_images"])}
+        try:
+            json.dumps(rendered)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._refused(returned, f"it must be plain JSON ({error})") from None
         return rendered
 
     def _refused(self, returned: object, why: str) -> GptImgValidationError:

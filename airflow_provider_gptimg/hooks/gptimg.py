@@ -105,11 +105,21 @@ class GptImgHook(BaseHook):
         """Submit one generation, which is billed, and return it as accepted.
 
         Sent again only where the service surely did not accept it. Nothing here looks whether it was
-        submitted before: that is what the operator does.
+        submitted before: that is what the operator does. After a :class:`GptImgUnavailableError` or a
+        :class:`GptImgMalformedAnswerError` it may have been accepted, and billed, all the same: look it up
+        by ``client_business_id`` before you submit again.
 
+        :param size: aspect ratio such as ``16:9``, or for some models pixels such as ``1536x1024``.
+        :param resolution: ``1K``, ``2K`` or ``4K``.
+        :param n: how many images.
+        :param model: the connection's ``default_model`` by default, else ``gpt-image-2``.
+        :param reference_images: http(s) URLs to start from; files go through :meth:`upload` first.
+        :param image_urls: the older name of the same field (contract: Submit).
+        :param response_format: ``url`` is the only one that makes sense.
+        :param extra_body: fields of the service that have no parameter here.
         :param client_business_id: your own id for it; at most 96 of ``[A-Za-z0-9_-]``.
         :raises GptImgValidationError: before anything is sent.
-        :raises GptImgError: whatever the service refused.
+        :raises GptImgError: whatever the service refused, and what is said above.
         """
         with translated():
             request = GenerationRequest.checked(
@@ -173,9 +183,8 @@ class GptImgHook(BaseHook):
         :raises GptImgValidationError: if it is empty or over 10 MB.
         :raises GptImgBadRequestError: if the service refuses its type.
         """
-        with translated():
-            file = File(name, content, mime_type)
-            return self.run(upload(file, clock=time.time, give_up_at=time.time() + PATIENCE))
+        file = File(name, content, mime_type)
+        return self.run(upload(file, clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def balance(self) -> Balance:
         """Return the account's balance; free of charge."""

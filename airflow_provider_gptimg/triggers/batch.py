@@ -10,7 +10,6 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_gptimg._compat import AirflowException
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
 from airflow_provider_gptimg.api.errors import ApiError
@@ -83,7 +82,7 @@ class GptImgBatchTrigger(HoldingTrigger):
                 finally:
                     for task in waits:
                         task.cancel()
-        except (AirflowException, ApiError) as error:
+        except Exception as error:  # noqa: BLE001 - a trigger that dies resumes its task at once, unsettled
             # The worker meets it too, and says so in the task's log.
             self.log.warning("The batch cannot be watched: %s", error)
         return 0

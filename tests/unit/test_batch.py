@@ -266,3 +266,20 @@ def test_the_same_in_a_bucket(emulator: Any, tmp_path: Path, monkeypatch: pytest
             assert hashlib.sha256(content).hexdigest() == image["sha256"]
         assert not [key for key in keys if ".part" in key]
     check_paid_once(emulator)
+
+
+@pytest.mark.parametrize(
+    "given", [str, lambda path: path, lambda path: {"urls": [str(path)]}, lambda path: [path]]
+)
+def test_prompts_share_the_reference_images_of_the_batch(
+    emulator: Any, tmp_path: Path, photo: Path, given: Any
+) -> None:
+    batch = BatchTask(tmp_path / "out", {"items": ["A fox", "A bear"], "reference_images": given(photo)})
+    assert batch.attempt()["completed"] == 2
+
+
+def test_a_data_uri_for_all_items_is_refused_before_anything_is_paid(emulator: Any, tmp_path: Path) -> None:
+    batch = BatchTask(tmp_path, {"items": ["A fox"], "reference_images": "data:image/png;base64,AAAA"})
+    with pytest.raises(exceptions.GptImgValidationError, match="data URIs"):
+        batch.attempt()
+    assert submissions(emulator) == []

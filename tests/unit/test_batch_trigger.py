@@ -63,6 +63,14 @@ async def test_it_fires_at_the_deadline(emulator: Any) -> None:
     assert submissions(emulator)[0]["polls"] > 1
 
 
+async def test_certificates_that_are_not_there_end_no_trigger(
+    emulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, emulator, verify="/nowhere/ca.pem")
+    event, _ = await fired(trigger(["task_a"]))
+    assert event == {"status": "ready", "over": 0}
+
+
 async def test_without_a_connection_the_worker_has_to_say_so(emulator: Any) -> None:
     event, _ = await fired(trigger(["task_a"], conn_id="gptimg_gone"))
     assert event == {"status": "ready", "over": 0}

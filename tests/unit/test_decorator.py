@@ -5,10 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import task
 from dags import taskflow
+from PIL import Image
+from pipelines import Pipeline
 from service import Script
 from taskflow_runs import COMPLETED, URL, player
 
@@ -179,3 +183,25 @@ def test_airflow_knows_the_decorator() -> None:
     from airflow.sdk import task
 
     assert task.gptimg is gptimg_task
+
+
+def test_a_path_among_the_reference_images_goes_through_the_deferral(emulator: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (2, 2)).save(photo)
+    pipeline = Pipeline("taskflow_of_a_path")
+    with pipeline.tasks():
+
+        @task.gptimg(poll_interval=0.1)
+        def draw() -> dict[str, Any]:
+            return {"prompt": "A fox", "reference_images": [photo]}
+
+        draw()
+    assert pipeline.run() == "success", pipeline.errors
+    assert emulator.ledger()["requests"]["upload"] == 1
+
+
+def test_what_is_no_json_is_refused_before_it_is_paid(play: Any) -> None:
+    played = play("no_json")
+    assert isinstance(taskflow.failures[0], exceptions.GptImgValidationError)
+    assert "it must be plain JSON" in str(taskflow.failures[0])
+    assert played.sent == []

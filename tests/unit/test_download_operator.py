@@ -205,9 +205,13 @@ def test_mapped_names(emulator: Any, tmp_path: Path) -> None:
         GptImgGenerateOperator.partial(task_id="template", file_name="t{{ ti.map_index }}", **common).expand(
             prompt=["A fox"]
         )
-        GptImgGenerateOperator.partial(task_id="shared", file_name="same", **common).expand(prompt=["A fox"])
+        for task_id, shared in (("shared", "same"), ("dated", "{{ run_id | length }}/fox-{index}")):
+            GptImgGenerateOperator.partial(task_id=task_id, file_name=shared, **common).expand(
+                prompt=["A fox"]
+            )
     assert pipeline.run() == "failed"
-    (error,) = pipeline.errors
-    assert "{map_index} or {identity}" in str(error)
+    assert len(pipeline.errors) == 2
+    for error in pipeline.errors:
+        assert "{map_index} or {identity}" in str(error)
     assert names(tmp_path) == ["bear.png", "fox.png", "t0.png"]
     assert len(emulator.ledger()["submissions"]) == 3

@@ -12,7 +12,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch import journal as module
-from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, Journal
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, Journal
 
 
 def opened(folder: Path, attempt: int = 1) -> Journal:
@@ -206,3 +206,24 @@ def test_half_a_surrogate_pair_is_no_reason_to_fail(tmp_path: Path) -> None:
     journal.flush()
     (segment,) = tmp_path.iterdir()
     assert json.loads(segment.read_text())["error"]["message"] == "\udc80"
+
+
+def test_a_late_word_of_an_older_attempt_does_not_hide_what_a_newer_one_paid(tmp_path: Path) -> None:
+    old, new = opened(tmp_path, attempt=1), opened(tmp_path, attempt=2)
+    old.note("a", INTENDED)
+    old.flush()
+    paid(new, "a")
+    new.flush()
+    old.note("a", WITHDRAWN)
+    old.flush()  # under a later name
+    known = opened(tmp_path, attempt=3).states["a"]
+    assert (known.status, known.generation_id) == (SUBMITTED, "task_a")
+
+
+def test_an_item_that_can_no_longer_be_stored_in_its_place_has_failed(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.note("a", COMPLETED, index=0)
+    first.flush()
+    second = opened(tmp_path, attempt=2)
+    second.note("a", FAILED, error={"reason": "storage"})
+    assert second.states["a"].status == FAILED

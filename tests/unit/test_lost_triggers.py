@@ -87,7 +87,8 @@ def test_a_connection_that_breaks_meanwhile_is_said_with_the_generation(
     def breaks(self: GptImgHook, flow: Any) -> Any:
         if posts(script):  # edited while the task is deferred
             looked.append(flow)
-            monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", '{"conn_type": "gptimg", "password": "two words"}')
+            broken = '{"conn_type": "gptimg", "password": "two words"}'
+            monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", broken)
             self = GptImgHook(self.conn_id)
         return real(self, flow)
 

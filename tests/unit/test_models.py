@@ -46,6 +46,7 @@ def test_a_supported_cell_passes_with_its_pixels(
     assert (body["size"], body["resolution"]) == (size, resolution)
     width, height = promised.split("x")
     assert pixels("gpt-image-2", size, asked) == (int(width), int(height))
+    assert pixels("gpt-image-2-vip", size, asked) is None, "nobody says what its ratios give"
 
 
 @pytest.mark.parametrize(("size", "resolution"), REFUSED)

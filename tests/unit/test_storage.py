@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
-from airflow_provider_gptimg.api.download import check_address
+from airflow_provider_gptimg.api.download import Fetched, check_address, download
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.file_names import FileNames
@@ -221,3 +221,44 @@ def test_memory_stays_constant_for_a_big_picture(
     assert stored["sha256"] == hashlib.sha256(content).hexdigest()
     record_figures(f"storing a picture of {len(content) / 1e6:.1f} MB: {peak / 1e6:.1f} MB of memory at most")
     assert peak < 5_000_000
+
+
+def test_a_drop_now_and_then_is_no_download() -> None:
+    moments = iter(range(0, 10_000, 100))
+
+    @contextmanager
+    def fetch(url: str) -> Iterator[Fetched]:
+        yield Fetched(200, {}, iter([b"."] * 1000))
+
+    settings = Settings(base_url="http://127.0.0.1:1", api_key="sk-test")
+    with pytest.raises(ApiError, match="was not there after 600 s, only 7 bytes") as late:
+        download(fetch, "http://127.0.0.1:1/x.png", settings, io.BytesIO(), clock=lambda: next(moments))
+    assert late.value.kind is Kind.DOWNLOAD
+
+
+@pytest.mark.parametrize(
+    ("variables", "extra", "is_resolved"),
+    [
+        ({}, {}, True),
+        ({"https_proxy": "http://127.0.0.1:1"}, {}, False),
+        ({"all_proxy": "http://127.0.0.1:1"}, {}, False),
+        ({"http_proxy": "http://127.0.0.1:1"}, {}, True),  # of other URLs
+        ({"https_proxy": "http://127.0.0.1:1", "no_proxy": "nowhere.invalid"}, {}, True),
+        ({}, {"proxy": "http://127.0.0.1:1"}, False),
+    ],
+)
+def test_what_a_proxy_fetches_it_resolves(
+    variables: dict[str, str], extra: dict[str, str], is_resolved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker behind a proxy may know no names of the world outside."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(base_url="https://8.8.8.8", api_key="sk-test", **extra)
+    if is_resolved:
+        with pytest.raises(ApiError, match="cannot be resolved"):
+            check_address("https://nowhere.invalid/x.png", settings)
+    else:
+        check_address("https://nowhere.invalid/x.png", settings)

@@ -64,6 +64,15 @@ with way("bare"):
     draw()
 
 
+with way("no_json"):
+
+    @task.gptimg
+    def draw():
+        return {"prompt": "A fox", "extra_body": {"seen": {1, 2}}}
+
+    draw()
+
+
 def declared(animal):
     calls.append(animal)
     return f"A {animal}"
