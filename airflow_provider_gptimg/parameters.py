@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,4 +40,9 @@ def count(name: str, value: int, *, least: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name}={value!r} is not allowed: a whole number, at least {least}.")
+    return value
+
+
+def templated(value: object) -> Any:
+    """Return a value as the type that it has once it is rendered: until then it may be a template."""
     return value

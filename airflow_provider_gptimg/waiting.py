@@ -8,8 +8,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_gptimg._compat import TRIGGER_FAIL, TRIGGER_TIMEOUT
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES
@@ -21,6 +19,7 @@ from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.lineage import lineage_of
 from airflow_provider_gptimg.links import links_of
+from airflow_provider_gptimg.outputs import KeyedOperator
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, Result, Store, collect
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
@@ -38,7 +37,7 @@ RESUME_PATIENCE = 60.0
 """Seconds in which a resumed task gets its look at the generation through a shaky network."""
 
 
-class GenerationWait(BaseOperator):
+class GenerationWait(KeyedOperator):
     """Base of tasks that wait for one generation, deferred or not, and hand its result on."""
 
     conn_id: str

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.sdk import BaseOperator, ObjectStoragePath
+from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg._compat import TRIGGER_FAIL
 from airflow_provider_gptimg.api.flows import Pace
@@ -31,7 +31,8 @@ from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Series, clear_number
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.parameters import count, one_of, seconds
+from airflow_provider_gptimg.outputs import KeyedOperator
+from airflow_provider_gptimg.parameters import count, one_of, seconds, templated
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.storage import Storage
 from airflow_provider_gptimg.storing import check_place
@@ -40,7 +41,7 @@ from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
 from airflow_provider_gptimg.waiting import DEFER_MARGIN
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 MAX_IN_FLIGHT = 1000
 """Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
@@ -52,7 +53,7 @@ WATCHED = 100
 """Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
 
 
-class GptImgBatchOperator(BaseOperator):
+class GptImgBatchOperator(KeyedOperator):
     """Make many images in one task: submit at the account's rate, wait, store each as it comes.
 
     Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
@@ -111,17 +112,17 @@ class GptImgBatchOperator(BaseOperator):
     def __init__(
         self,
         *,
-        items: Iterable[str | Mapping[str, Any]] | str,
-        output_path: str,
-        size: str = "1:1",
-        resolution: str = "1K",
-        n: int = 1,
-        model: str | None = None,
+        items: Iterable[str | Mapping[str, Any]] | str | os.PathLike[str] | XComArg,
+        output_path: str | XComArg,
+        size: str | XComArg = "1:1",
+        resolution: str | XComArg = "1K",
+        n: int | str | XComArg = 1,
+        model: str | XComArg | None = None,
         reference_images: Any = None,
-        extra_body: dict[str, Any] | None = None,
-        file_name: str | None = None,
+        extra_body: Mapping[str, Any] | XComArg | None = None,
+        file_name: str | XComArg | None = None,
         verify_images: bool = False,
-        conn_id: str = GptImgHook.default_conn_name,
+        conn_id: str | XComArg = GptImgHook.default_conn_name,
         max_in_flight: int = MAX_IN_FLIGHT,
         on_item_error: Literal["fail", "continue"] = "fail",
         max_failed_items: int | None = None,
@@ -132,17 +133,18 @@ class GptImgBatchOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.items = list(items) if isinstance(items, Iterator) else items  # read once, copied often
-        self.output_path = output_path
-        self.size = size
-        self.resolution = resolution
-        self.n = n
-        self.model = model
+        # Read once, copied often.
+        self.items: Any = list(items) if isinstance(items, Iterator) else items
+        self.output_path = templated(output_path)
+        self.size = templated(size)
+        self.resolution = templated(resolution)
+        self.n = templated(n)
+        self.model = templated(model)
         self.reference_images = reference_images
-        self.extra_body = extra_body
-        self.file_name = file_name
+        self.extra_body = templated(extra_body)
+        self.file_name = templated(file_name)
         self.verify_images = verify_images
-        self.conn_id = conn_id
+        self.conn_id = templated(conn_id)
         self.max_in_flight = count("max_in_flight", max_in_flight, least=1)
         self.on_item_error = one_of("on_item_error", on_item_error, ("fail", "continue"))
         self.max_failed_items = (

@@ -12,7 +12,7 @@ from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.parameters import seconds
+from airflow_provider_gptimg.parameters import seconds, templated
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
 from airflow_provider_gptimg.storing import StoringWait
@@ -49,10 +49,10 @@ class GptImgDownloadOperator(StoringWait):
         self,
         *,
         generation_id: str | Mapping[str, Any] | XComArg,
-        output_path: str,
-        file_name: str | None = None,
+        output_path: str | XComArg,
+        file_name: str | XComArg | None = None,
         verify_images: bool = False,
-        conn_id: str = GptImgHook.default_conn_name,
+        conn_id: str | XComArg = GptImgHook.default_conn_name,
         deferrable: bool = True,
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
@@ -60,10 +60,10 @@ class GptImgDownloadOperator(StoringWait):
     ) -> None:
         super().__init__(**kwargs)
         self.generation_id: Any = generation_id
-        self.output_path: str = output_path
-        self.file_name = file_name
+        self.output_path: str = templated(output_path)
+        self.file_name = templated(file_name)
         self.verify_images = verify_images
-        self.conn_id = conn_id
+        self.conn_id = templated(conn_id)
         self.deferrable = deferrable
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_gptimg import identity
@@ -18,7 +18,7 @@ from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Attempt
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.memory import Memory
-from airflow_provider_gptimg.parameters import one_of, seconds
+from airflow_provider_gptimg.parameters import one_of, seconds, templated
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.references import reference_texts, references
 from airflow_provider_gptimg.result import Asked, asked, result_of
@@ -94,16 +94,16 @@ class GptImgGenerateOperator(StoringWait):
         self,
         *,
         prompt: str | XComArg,
-        size: str = "1:1",
-        resolution: str = "1K",
-        n: int = 1,
-        model: str | None = None,
+        size: str | XComArg = "1:1",
+        resolution: str | XComArg = "1K",
+        n: int | str | XComArg = 1,
+        model: str | XComArg | None = None,
         reference_images: Any = None,
-        extra_body: dict[str, Any] | None = None,
-        output_path: str | None = None,
-        file_name: str | None = None,
+        extra_body: Mapping[str, Any] | XComArg | None = None,
+        output_path: str | XComArg | None = None,
+        file_name: str | XComArg | None = None,
         verify_images: bool = False,
-        conn_id: str = GptImgHook.default_conn_name,
+        conn_id: str | XComArg = GptImgHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = True,
         end_from_trigger: bool = False,
@@ -115,17 +115,17 @@ class GptImgGenerateOperator(StoringWait):
     ) -> None:
         super().__init__(**kwargs)
         self.prompt = prompt
-        self.size = size
-        self.resolution = resolution
-        self.n = n
-        self.model = model
+        self.size = templated(size)
+        self.resolution = templated(resolution)
+        self.n = templated(n)
+        self.model = templated(model)
         self.reference_images = reference_images
         self.operator_extra_links = links_of(n)
-        self.extra_body = extra_body
-        self.output_path = output_path
-        self.file_name = file_name
+        self.extra_body = templated(extra_body)
+        self.output_path = templated(output_path)
+        self.file_name = templated(file_name)
         self.verify_images = verify_images
-        self.conn_id = conn_id
+        self.conn_id = templated(conn_id)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         # Not under its own name: where there is a listener (OpenLineage), Airflow refuses a whole DAG with

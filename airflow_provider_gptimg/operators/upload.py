@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_gptimg.api.errors import invalid
 from airflow_provider_gptimg.api.request import ReferenceFile
 from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
+from airflow_provider_gptimg.outputs import KeyedOperator
+from airflow_provider_gptimg.parameters import templated
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.references import references
 from airflow_provider_gptimg.templates import templates_named
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 
 class UploadedImage(TypedDict):
@@ -41,7 +41,7 @@ class Uploads(TypedDict):
     images: list[UploadedImage]
 
 
-class GptImgUploadOperator(BaseOperator):
+class GptImgUploadOperator(KeyedOperator):
     """Upload pictures, free of charge, and hand on URLs that ``reference_images`` takes.
 
     Each content is sent once, however often it is named. XCom: ``return_value`` (:class:`Uploads`) and
@@ -56,10 +56,12 @@ class GptImgUploadOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"files": "json"}
     ui_color = "#e8def8"
 
-    def __init__(self, *, files: Any, conn_id: str = GptImgHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self, *, files: Any, conn_id: str | XComArg = GptImgHook.default_conn_name, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.files = files
-        self.conn_id = conn_id
+        self.conn_id = templated(conn_id)
 
     @leaves_reason
     def execute(self, context: Context) -> Uploads:

@@ -19,6 +19,7 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
+from airflow_provider_gptimg.parameters import templated
 from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
 from airflow_provider_gptimg.templates import templates_named
@@ -50,7 +51,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         self,
         *,
         generation_id: str | Mapping[str, Any] | XComArg,
-        conn_id: str = GptImgHook.default_conn_name,
+        conn_id: str | XComArg = GptImgHook.default_conn_name,
         deferrable: bool | None = None,
         poke_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
@@ -58,7 +59,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.generation_id: Any = generation_id
-        self.conn_id = conn_id
+        self.conn_id = templated(conn_id)
         self.deferrable = "mode" not in kwargs if deferrable is None else deferrable
 
     @property

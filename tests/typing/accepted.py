@@ -7,8 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, literal, task
 
+from airflow_provider_gptimg.assets import image_asset
 from airflow_provider_gptimg.decorators.gptimg import gptimg_task
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
+from airflow_provider_gptimg.operators.download import GptImgDownloadOperator
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
+from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 
 with DAG("accepted") as dag:
 
@@ -72,3 +78,51 @@ with DAG("accepted") as dag:
     start >> empty_brackets() >> from_images()
 
     prompt: str = bare.function("fox")
+
+with DAG("operators"):
+    photo = GptImgUploadOperator(task_id="photo", files=["/data/photo.png"])
+    card = GptImgGenerateOperator(
+        task_id="card",
+        prompt="A card, {{ ds }}",
+        n="{{ params.n }}",
+        reference_images=[photo.output["urls"], "s3://bucket/photo.jpg"],
+        extra_body={"quality": "high"},
+        output_path="s3://bucket/{{ ds }}/",
+        outlets=[image_asset("s3://bucket/cards")],
+        reattach="or_fail",
+        on_ambiguous_submit="fail",
+        retries=3,
+    )
+    publish(card.output["urls"])
+
+    submitted = GptImgGenerateOperator(task_id="submitted", prompt="A card", wait_for_completion=False)
+    waited = GptImgGenerationSensor(
+        task_id="waited", generation_id=submitted.output, mode="reschedule", soft_fail=True
+    )
+    GptImgDownloadOperator(
+        task_id="kept", generation_id=waited.output["generation_id"], output_path="/data/cards"
+    )
+    GptImgGenerateOperator.partial(task_id="mapped", size="2:3").expand(prompt=animals())
+
+    catalogue = GptImgBatchOperator(
+        task_id="catalogue",
+        items=animals(),
+        output_path="s3://bucket/catalogue",
+        on_item_error="continue",
+        max_failed_items=20,
+    )
+    GptImgBatchOperator(
+        task_id="listed",
+        items=["A fox", {"prompt": "A bear", "n": 2, "id": "sku-7"}],
+        output_path="/data/catalogue",
+    )
+    publish(catalogue.output["manifest"])
+
+    @task
+    def in_python() -> list[str]:
+        hook = GptImgHook("gptimg_default")
+        generation = hook.submit("A card", size="3:2", n=2)
+        print(hook.balance().remaining)
+        return list(hook.wait(generation.id, poll_interval=2.0).urls)
+
+    in_python()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from airflow.sdk import task
 
+from airflow_provider_gptimg.assets import image_asset
 from airflow_provider_gptimg.decorators.gptimg import gptimg_task
+from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
+from airflow_provider_gptimg.operators.download import GptImgDownloadOperator
+from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 
 
 @gptimg_task  # mistake
@@ -46,3 +52,23 @@ gptimg_task(on_ambiguous_submit="pray")  # mistake
 gptimg_task(multiple_outputs="urls")  # mistake
 gptimg_task(extra_body=["quality"])  # mistake
 gptimg_task("A fox")  # mistake
+
+GptImgGenerateOperator(task_id="card")  # mistake
+GptImgGenerateOperator("A card", task_id="card")  # mistake
+GptImgGenerateOperator(task_id="card", prompt=7)  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", n=1.5)  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", deferrable="yes")  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", reattach="never")  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", on_ambiguous_submit="pray")  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", timeout="30 min")  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card").output[0]  # mistake
+GptImgBatchOperator(task_id="batch", items=7, output_path="/data")  # mistake
+GptImgBatchOperator(task_id="batch", items=[7], output_path="/data")  # mistake
+GptImgBatchOperator(task_id="batch", items=["A fox"])  # mistake
+GptImgBatchOperator(task_id="batch", items=["A fox"], output_path="/data", on_item_error="no")  # mistake
+GptImgGenerationSensor(task_id="wait")  # mistake
+GptImgGenerationSensor(task_id="wait", generation_id=7)  # mistake
+GptImgDownloadOperator(task_id="keep", generation_id="task_img_1")  # mistake
+GptImgHook().submit(size="3:2")  # mistake
+GptImgHook().wait("task_img_1", timeout="30 min")  # mistake
+image_asset(7)  # mistake
