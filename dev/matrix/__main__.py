@@ -17,13 +17,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from dev.matrix.cells import CELLS, EVERY_CELL, Cell, Environment, find_python
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from dev.matrix.cells import CELLS, EVERY_CELL, TOOLS_AS_OF, Cell, Environment, find_python
+from dev.release.checks import metadata
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 HOME = CHECKOUT / ".matrix"
 PAGE = CHECKOUT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- the output of make matrix begins -->", "<!-- and ends -->"
 COPIED = ("tests", "dev", "benchmarks", "example_dags", "pyproject.toml")
+NEW_WITH_US = {"imagesize", "pillow"}
+"""What the wheel with its extras may bring along."""
+
+EXTRAS = ("emulator", "verify")
 OF_THE_REPOSITORY = ("documentation", "readme", "release", "workflows")
 UNIT = (
     *("-m", "not integration", "-n", "3", "tests/unit"),
@@ -42,6 +50,7 @@ class Outcome:
     :param problem: why it was not run to its end.
     :param added: what the wheel brought that Airflow did not have.
     :param changed: what the wheel put another version of in place of Airflow's.
+    :param above: what has another version than the wheel's floor, where the floors are to be tested.
     :param counts: passed, failed and skipped tests of each run.
     """
 
@@ -49,35 +58,33 @@ class Outcome:
     problem: str | None = None
     added: dict[str, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    above: list[str] = field(default_factory=list)
     counts: list[tuple[int, int, int]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def is_good(self) -> bool:
-        """Whether everything passed, and nothing of Airflow's was changed."""
+        """Whether everything passed, and the installation was as it is promised."""
         return (
             not self.problem
             and not self.changed
+            and not self.above
+            and (self.cell.lowest or self.added.keys() <= NEW_WITH_US)
             and all(passed and not bad for passed, bad, _ in self.counts)
         )
 
-    @property
-    def is_skipped(self) -> bool:
-        """Whether the machine lacks its Python."""
-        return self.problem is not None and self.problem.startswith("no Python")
-
 
 def main(arguments: list[str]) -> int:
-    """Run the cells and return the exit code: 0 if every one that could be run is good."""
+    """Run the cells and return the exit code: 0 if every one is good."""
     parser = argparse.ArgumentParser(prog="python -m dev.matrix", description=__doc__)
-    parser.add_argument("cells", nargs="*", help="words in the names of the cells to run")
+    parser.add_argument("cells", nargs="*", help="versions of Airflow to run, such as 3.1, or lowest")
     parser.add_argument("--all", action="store_true", help="every Airflow on every Python")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     options = parser.parse_args(arguments)
     cells = [
         cell
         for cell in (EVERY_CELL if options.all else CELLS)
-        if not options.cells or any(word in cell.name for word in options.cells)
+        if not options.cells or any(map(cell.is_meant_by, options.cells))
     ]
     if options.list:
         print("\n".join(cell.name for cell in cells))
@@ -91,9 +98,11 @@ def main(arguments: list[str]) -> int:
         print(f"  {_sentence(outcome)}", flush=True)
     table = _table(outcomes)
     print(f"\n{table}")
+    if not all(outcome.is_good for outcome in outcomes):
+        return 1
     if not options.cells:
         _write(table)
-    return 0 if all(outcome.is_good or outcome.is_skipped for outcome in outcomes) else 1
+    return 0
 
 
 def _wheel(uv: str) -> Path:
@@ -114,19 +123,25 @@ def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
     try:
         environment.build(interpreter)
         before = environment.versions()
-        resolution = ["--resolution", "lowest-direct"] if cell.lowest else []
-        environment.install(*resolution, f"{wheel}[emulator,verify]")
+        environment.install(*_wanted(cell, wheel))
         after = environment.versions()
         kept = folder / "kept.txt"
         names = sorted(after.keys() - {"airflow-provider-gptimg"})
         kept.write_text("".join(f"{name}=={after[name]}\n" for name in names))
         # The tools of the tests change nothing of what is tested.
-        environment.install("--constraint", str(kept), "--group", f"{CHECKOUT / 'pyproject.toml'}:test")
+        group = f"{CHECKOUT / 'pyproject.toml'}:test"
+        environment.install("--constraint", str(kept), "--group", group, as_of=TOOLS_AS_OF)
     except RuntimeError as error:
         outcome.problem = str(error)
         return outcome
     outcome.added = {name: after[name] for name in names if name not in before}
-    if not cell.lowest:  # whose very purpose that is
+    if cell.lowest:
+        outcome.above = [
+            f"{name} {after[name]} instead of {floor}"
+            for name, floor in _floors(wheel).items()
+            if Version(after[name]) != Version(floor)
+        ]
+    else:
         outcome.changed = [
             f"{name} {before[name]} -> {after[name]}"
             for name in names
@@ -136,6 +151,22 @@ def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
     outcome.counts = [_tests(environment.python, copy, run) for run in (UNIT, REAL)]
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _wanted(cell: Cell, wheel: Path) -> list[str]:
+    """Return what to install: the wheel with its extras, and where they are to be tested its floors."""
+    floors = _floors(wheel) if cell.lowest else {}
+    return [f"{wheel}[{','.join(EXTRAS)}]", *(f"{name}=={floor}" for name, floor in floors.items())]
+
+
+def _floors(wheel: Path) -> dict[str, str]:
+    """Return the lowest version of each requirement of the wheel and its extras."""
+    floors = {}
+    for line in metadata(wheel).get_all("Requires-Dist", []):
+        needed = Requirement(line)
+        if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            floors[needed.name] = next(it.version for it in needed.specifier if it.operator == ">=")
+    return floors
 
 
 def _copy(target: Path) -> Path:
@@ -181,7 +212,8 @@ def _sentence(outcome: Outcome) -> str:
         return outcome.problem
     runs = "; real: ".join(_count(*counts) for counts in outcome.counts)
     where = "" if outcome.is_good else f"; see .matrix/{outcome.cell.name}/*.log"
-    changed = f"; changed {', '.join(outcome.changed)}" if outcome.changed else ""
+    differs = [*outcome.changed, *outcome.above]
+    changed = f"; changed {', '.join(differs)}" if differs else ""
     return f"{runs}{changed}; {outcome.seconds:.0f} s{where}"
 
 
@@ -206,7 +238,7 @@ def _table(outcomes: list[Outcome]) -> str:
             continue
         said = [_count(*counts) for counts in outcome.counts]
         added = ", ".join(f"{name} {version}" for name, version in outcome.added.items()) or "nothing"
-        changed = "as asked" if cell.lowest else ", ".join(outcome.changed) or "nothing"
+        changed = "to the floors" if cell.lowest else ", ".join(outcome.changed) or "nothing"
         rows.append(f"| {name} | {cell.python} | {cell.as_of} | {' | '.join(said)} | {added} | {changed} |")
     return "\n".join(rows)
 

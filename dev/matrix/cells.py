@@ -17,8 +17,8 @@ class Cell:
 
     :param airflow: version of Airflow.
     :param python: version of Python, major and minor.
-    :param as_of: nothing newer than this day (UTC) is installed. An Airflow that is resolved with the
-        dependencies of a later time may not even start.
+    :param as_of: nothing that came out later than this day (UTC) began is installed, but for the tools of
+        the tests. An Airflow that is resolved with the dependencies of a later time may not even start.
     :param lowest: take the lowest versions that the wheel allows for what it depends on.
     """
 
@@ -32,11 +32,19 @@ class Cell:
         """A name for folders and the command line."""
         return f"airflow-{self.airflow}-python-{self.python}{'-lowest' if self.lowest else ''}"
 
+    def is_meant_by(self, word: str) -> bool:
+        """Return whether a word of the command line names it: a version of Airflow or its beginning."""
+        parts = {self.name, f"python-{self.python}", *(["lowest"] if self.lowest else [])}
+        return word in parts or f"{self.airflow}.".startswith(f"{word}.")
+
 
 AS_OF = {"3.0.0": "2025-05-01", "3.0.6": "2025-09-20", "3.1.8": "2026-03-12", "3.2.2": "2026-06-05"}
 """Some days after the release of each Airflow, when those of its dependencies were out too."""
 
-NEWEST, NEWEST_AS_OF = "3.3.2", "2026-11-20"
+NEWEST, NEWEST_AS_OF = "3.3.2", "2026-10-15"
+
+TOOLS_AS_OF = NEWEST_AS_OF
+"""The tests' own tools are no part of what is tested, and may be newer than it."""
 
 CELLS = (
     Cell("3.0.0", "3.10", AS_OF["3.0.0"], lowest=True),
@@ -89,8 +97,8 @@ class Environment:
         self._run("venv", "--quiet", "--clear", "--python", interpreter, str(self._folder))
         self.install(f"apache-airflow=={self.cell.airflow}")
 
-    def install(self, *what: str) -> None:
-        """Install as of the cell's time.
+    def install(self, *what: str, as_of: str | None = None) -> None:
+        """Install as of a day, by default the cell's.
 
         :raises RuntimeError: with what uv says of it.
         """
@@ -101,7 +109,7 @@ class Environment:
             "--python",
             str(self.python),
             "--exclude-newer",
-            self.cell.as_of,
+            f"{as_of or self.cell.as_of}T00:00:00Z",
             *what,
         )
 
