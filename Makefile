@@ -3,13 +3,14 @@
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
-UV := $(or $(shell command -v uv),.tools/bin/uv)
+UV := .tools/bin/uv
 BIN := .venv/bin
 
 # Most tests wait for something, so more of them than cores at once. Those with a real Airflow share one.
 PARALLEL ?= -n 3
 
 export UV_PYTHON_DOWNLOADS := never
+export REPOSITORY_URL
 # Trust what this machine trusts, such as a company's own authority.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := 1
@@ -75,7 +76,7 @@ matrix: $(READY) ## Test the wheel on every supported Airflow and Python; ARGS=3
 release-check: $(READY) $(UV) ## Build the wheel and the sdist of the last commit twice, and check them
 	@UV=$(abspath $(UV)) $(BIN)/python -m dev.release
 
-dist: $(READY) $(UV) ## The same, and put them into dist/
+dist: $(READY) $(UV) ## The same, and put them into dist/; wants REPOSITORY_URL=https://…, where the links of the index lead
 	@UV=$(abspath $(UV)) $(BIN)/python -m dev.release --keep dist
 
 screenshots: $(READY) ## Take the pictures of the documentation in a real Airflow; needs Chromium

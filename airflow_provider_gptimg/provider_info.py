@@ -88,7 +88,13 @@ def get_provider_info() -> dict[str, Any]:
         "name": INTEGRATION,
         "description": "Drives the asynchronous gpt-image-2 image generation service: "
         "every image is paid for once and never lost.",
-        "integrations": [{"integration-name": INTEGRATION, "tags": ["service"]}],
+        "integrations": [
+            {
+                "integration-name": INTEGRATION,
+                "external-doc-url": "https://docs.toapis.com",
+                "tags": ["ai", "generative-ai", "service"],
+            }
+        ],
         "hooks": [
             {"integration-name": INTEGRATION, "python-modules": ["airflow_provider_gptimg.hooks.gptimg"]}
         ],

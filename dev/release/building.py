@@ -22,10 +22,12 @@ def tracked(*folders: str) -> set[str]:
     return set(said("git", "ls-tree", "-r", "--name-only", "HEAD", *folders).splitlines())
 
 
-def build(folder: Path) -> list[Path]:
+def build(folder: Path, repository: str) -> list[Path]:
     """Build sdist and wheel, the wheel from the sdist, in a new folder; return both, the sdist first.
 
     The source is the last commit, so nothing that lies around can get in, and times are the commit's.
+
+    :param repository: URL of the repository on its forge, see ``hatch_build.py``.
     """
     source, target = folder / "source", folder / "dist"
     source.mkdir(parents=True)
@@ -36,6 +38,9 @@ def build(folder: Path) -> list[Path]:
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": said("git", "log", "-1", "--format=%ct"),
+        # The build's own tools write their version into it, so they are those of the commit's time too.
+        "UV_EXCLUDE_NEWER": said("git", "log", "-1", "--format=%cI"),
+        "REPOSITORY_URL": repository,
         "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}",
     }
     command = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", str(target), str(source)]

@@ -27,11 +27,13 @@ SDIST_ROOT = {
     "SECURITY.md",
     "LICENSE",
     "pyproject.toml",
+    "hatch_build.py",
     ".gitignore",
 }
 IN_PACKAGE = re.compile(
     r"\.py$|^[^/]+/py\.typed$|/gallery/pages/[^/]+\.html$|/gallery/static/[^/]+\.(css|js|svg)$"
 )
+PROJECT_URLS = {"Source", "Documentation", "Changelog", "Issues"}
 REQUIRED = {
     "Framework :: Apache Airflow",
     "Framework :: Apache Airflow :: Provider",
@@ -62,7 +64,17 @@ def version(wheel: Path) -> str:
         raise RefusedError(f"the wheel has {metadata(wheel)['Version']}, the package {found}")
     if re.search(r"^version\s*=", (CHECKOUT / "pyproject.toml").read_text(), re.MULTILINE):
         raise RefusedError("pyproject.toml has a version too")
+    if os.environ.get("GITHUB_REF_TYPE") == "tag":
+        _is_released(str(found[0]), os.environ["GITHUB_REF_NAME"])
     return str(found[0])
+
+
+def _is_released(version: str, tag: str) -> None:
+    if tag != f"v{version}":
+        raise RefusedError(f"the tag is {tag}, the version {version}")
+    heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
+    if not re.search(heading, (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE):
+        raise RefusedError(f"CHANGELOG.md has no section [{version}] with a day")
 
 
 def wheel_contents(wheel: Path) -> str:
@@ -108,13 +120,23 @@ def index_metadata(wheel: Path) -> str:
         raise RefusedError(f"missing: {missing}")
     if missing := sorted(REQUIRED - set(found.get_all("Classifier", []))):
         raise RefusedError(f"classifiers missing: {missing}")
-    if found.get_payload() != (CHECKOUT / "README.md").read_text():
-        raise RefusedError("the long description is not the README")
     with zipfile.ZipFile(wheel) as files:
         (name,) = [name for name in files.namelist() if name.endswith("entry_points.txt")]
         if "[apache_airflow_provider]" not in files.read(name).decode():
             raise RefusedError("no entry point apache_airflow_provider")
     return f"metadata {found['Metadata-Version']}, {len(found.get_all('Classifier', []))} classifiers"
+
+
+def index_page(wheel: Path) -> str:
+    """Check that all links of the long description work on an index, and that it has the project's URLs."""
+    found = metadata(wheel)
+    links = re.findall(r"\]\(([^)\s]+)", str(found.get_payload()))
+    if lost := sorted({link for link in links if not link.startswith(("https://", "#"))}):
+        raise RefusedError(f"links that lead nowhere on an index: {lost}")
+    urls = {line.split(",")[0] for line in found.get_all("Project-URL", [])}
+    if missing := sorted(PROJECT_URLS - urls):
+        raise RefusedError(f"no URL of the project for {missing}")
+    return f"{len(links)} links, all absolute; URLs: {', '.join(sorted(urls))}"
 
 
 def tool(*arguments: str) -> str:

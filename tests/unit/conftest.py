@@ -9,8 +9,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def database() -> None:
-    """Make the database that ``dag.test()`` writes to."""
+    """Make the database that ``dag.test()`` writes to; skips where there is no ``dag.test()``."""
+    from airflow.sdk import DAG
     from airflow.utils.db import initdb
+
+    if not hasattr(DAG, "test"):
+        pytest.skip("Airflow 3.0.0 and 3.0.1 have no dag.test()")
 
     initdb()
 
