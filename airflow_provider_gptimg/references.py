@@ -20,10 +20,12 @@ from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 FIELD = "reference_images"
 
 _CHUNK = 256 * 1024
-_ALLOWED = (
-    "http(s) URLs, local paths, object-storage URIs such as s3://bucket/key, the result of a task that made "
-    "or uploaded images; one or a list"
-)
+_ALLOWED = {
+    FIELD: "http(s) URLs, local paths, object-storage URIs such as s3://bucket/key, the result of a task "
+    "that made or uploaded images; one or a list",
+    "files": "local paths, object-storage URIs such as s3://bucket/key, the result of a task that stored "
+    "images; one or a list",
+}
 
 
 def references(given: object, field: str = FIELD) -> list[str | ReferenceFile] | None:
@@ -60,14 +62,14 @@ def _texts(given: object, field: str) -> Iterator[str]:
         for item in given:
             yield from _texts(item, field)
     else:
-        raise invalid(field, given, _ALLOWED)
+        raise invalid(field, given, _ALLOWED[field])
 
 
 def _text(given: str | os.PathLike[str] | ObjectStoragePath, field: str) -> str:
     # ObjectStoragePath's own text names its connection, which its path does not.
     text = (given if isinstance(given, str) else str(given)).strip()
     if not text or text == "None":
-        raise invalid(field, given, f"it is empty; {_ALLOWED}")
+        raise invalid(field, given, f"it is empty; {_ALLOWED[field]}")
     if text[0] in "[{(":
         raise invalid(field, given, TEXT_OF_A_VALUE)
     if _scheme(text) == "data":

@@ -168,10 +168,18 @@ class Reconciler:
 
     def _in_doubt(self, doubt: ApiError, then: str) -> ApiError:
         """Return the error for a submission that may have been accepted, whatever came after it."""
-        what = f"Nobody can say whether the submission was accepted: {doubt.message}"
+        why = f"{doubt.message} {then}"
         if self.on_ambiguous == "fail":
-            return ApiError(Kind.UNDECIDED, f"{what} {then} Clear the task to pay for another one.")
-        return ApiError(Kind.AMBIGUOUS, f"{what} {then} A retry of the task looks again before it pays.")
+            return ApiError(
+                Kind.UNDECIDED,
+                f"Nobody can say whether the submission was accepted: {why} Clear the task to pay for "
+                "another one.",
+            )
+        return ApiError(
+            Kind.AMBIGUOUS,
+            f"Nobody can say whether the submission was accepted: {why} A retry of the task looks again "
+            "before it pays.",
+        )
 
     def _find(self, ordinal: int) -> Flow[Generation | None]:
         """Look an ordinal's generation up; None only after the service clearly said "unknown"."""

@@ -297,10 +297,11 @@ class GptImgBatchOperator(KeyedOperator):
     def _fail(self, failures: Failures, result: BatchResult) -> NoReturn:
         left = result["total"] - result["completed"] - result["failed"]
         first = f" The first: {result['failed_items'][0]['message']}" if result["failed_items"] else ""
+        what_next = "a Clear" if failures.final else "a retry or a Clear"
         message = (
             f"{result['failed']} of {result['total']} items failed, {result['completed']} are stored, {left} "
-            f"were not submitted.{first} See {result['manifest']}; a retry or a Clear goes on and pays only "
-            "for what is missing."
+            f"were not submitted.{first} See {result['manifest']}; {what_next} goes on and pays only for "
+            "what is missing."
         )
         if failures.final is not None:
             raise from_reason(failures.final.kind.value, message, None)

@@ -60,7 +60,9 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.generation_id: Any = generation_id
         self.conn_id = templated(conn_id)
-        self.deferrable = "mode" not in kwargs if deferrable is None else deferrable
+        # From default_args it is not among the arguments here.
+        has_mode = "mode" in kwargs or self.mode != "poke"
+        self.deferrable = not has_mode if deferrable is None else deferrable
 
     @property
     def pace(self) -> Pace:

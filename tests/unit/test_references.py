@@ -242,6 +242,11 @@ def test_a_missing_file_costs_nothing_and_may_come_later(emulator: Any) -> None:
     assert emulator.ledger()["requests"]["submit"] == 0
 
 
+def test_what_an_upload_takes_is_said_without_urls() -> None:
+    with pytest.raises(ApiError, match="allowed: local paths, object-storage URIs"):
+        references(7, "files")
+
+
 def test_uploading_a_url_is_a_mistake(emulator: Any) -> None:
     pipeline = Pipeline("upload_a_url")
     with pipeline.tasks():

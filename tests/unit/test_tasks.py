@@ -150,3 +150,23 @@ def test_exponential_backoff_is_airflows(looks: int) -> None:
     least = min(max(int(6 * 2 ** (looks - 2)), 1), 200)
     for pauses in (ours, airflows):
         assert least <= min(pauses) <= max(pauses) <= min(2 * least, 200)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "defaults", "is_deferred"),
+    [
+        ({}, {}, True),
+        ({"mode": "reschedule"}, {}, False),
+        ({"mode": "poke"}, {}, False),
+        ({}, {"mode": "reschedule"}, False),
+        ({"mode": "reschedule", "deferrable": True}, {}, True),
+    ],
+)
+def test_a_mode_wherever_it_is_given_means_not_deferred(
+    arguments: dict[str, Any], defaults: dict[str, Any], is_deferred: bool
+) -> None:
+    from airflow.sdk import DAG
+
+    with DAG("modes", default_args=defaults):
+        sensor = GptImgGenerationSensor(task_id="wait", generation_id="x", **arguments)
+    assert sensor.deferrable is is_deferred
