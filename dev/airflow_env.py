@@ -89,7 +89,8 @@ def airflow_environment(
         "CORE__FERNET_KEY": fernet_key(),
         "API__PORT": str(port),
         "API__BASE_URL": f"http://127.0.0.1:{port}",
-        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",  # Airflow 3.0.0 derives nothing
+        # Airflow 3.0.0 does not derive it.
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "API__SECRET_KEY": secrets.token_hex(16),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),

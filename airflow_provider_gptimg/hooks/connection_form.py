@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
 from airflow_provider_gptimg.provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+
+log = logging.getLogger(__name__)
 
 _KINDS = {
     "string": "StringField",
@@ -35,7 +38,11 @@ def widgets() -> dict[str, Any]:
     """Return the fields of the extra as WTForms fields; none where WTForms is not installed."""
     try:
         wtforms, validators = import_module("wtforms"), import_module("wtforms.validators")
-    except ImportError:  # the form then has the extra as JSON, which works as well
+    except ImportError:
+        log.info(
+            "WTForms is not installed here: the form of a connection has no fields for the extra, which is "
+            "written as JSON instead."
+        )
         return {}
     found = {}
     for name, field in CONN_FIELDS.items():

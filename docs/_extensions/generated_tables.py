@@ -61,6 +61,7 @@ class ConnectionFields(TableDirective):
         """Return a field a row, as Airflow's form shows them."""
         for name, label in UI_FIELD_BEHAVIOUR["relabeling"].items():
             yield f"`{name}`", label, "string", f"`{UI_FIELD_BEHAVIOUR['placeholders'][name]}`"
+        yield "`port`", "Port", "integer", "of the base URL, where that is given and names none"
         for name, field in CONN_FIELDS.items():
             yield f"`extra.{name}`", field["label"], _type(field["schema"]), field["description"]
 

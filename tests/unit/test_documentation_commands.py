@@ -89,6 +89,8 @@ class Commands:
     def _pip(self, words: list[str]) -> None:
         assert words.pop(0) == "install"
         for word in words:
+            if word == "apache-airflow==$(airflow version)":  # which stays what it is
+                continue
             found = re.fullmatch(r"([a-z0-9-]+)(?:\[([a-z0-9,]+)\])?", word)
             assert found, word
             extras = set(found[2].split(",")) if found[2] else set()

@@ -193,9 +193,13 @@ def test_older_airflows_make_the_same_fields_of_it(monkeypatch: pytest.MonkeyPat
         assert field["value"] is None
 
 
-def test_the_form_needs_no_form_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_needs_no_form_library(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "wtforms", None)  # what makes an import fail
-    assert GptImgHook.get_connection_form_widgets() == {}
+    with caplog.at_level("INFO", "airflow_provider_gptimg"):
+        assert GptImgHook.get_connection_form_widgets() == {}
+    assert "WTForms is not installed here" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 from documentation import CHECKOUT, PAGES, Block, anchors, blocks, named
 
+from tests.unit.airflow_versions import new_dag_bag
+
 README = CHECKOUT / "README.md"
 CHECKED = {"python", "json", "console", "yaml", "toml", "ini"}
 SHOWN = {"text"}
 """Output and messages, which nobody runs."""
 
 
-@pytest.mark.parametrize("block", [block for block in blocks("python") if block.file is None], ids=str)
+SCRIPTS = [block for block in blocks("python") if block.file is None]
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
 def test_python_blocks_run(block: Block) -> None:
     try:
         exec(compile(block.text, named(block.page), "exec"), {"__name__": "page"})
@@ -23,6 +28,22 @@ def test_python_blocks_run(block: Block) -> None:
         if not str(error.name).startswith("airflow.providers"):
             raise
         pytest.skip(f"{error.name} is not installed here")
+
+
+@pytest.mark.parametrize("block", [block for block in SCRIPTS if "airflow.sdk" in block.text], ids=str)
+def test_airflow_can_make_every_task_of_the_dags(block: Block, tmp_path: Path) -> None:
+    """A mapped task is made on the worker only, which is where its mistakes show."""
+    page = tmp_path / "page.py"
+    page.write_text(block.text)
+    bag = new_dag_bag(page, include_examples=False)
+    if any("No module named 'airflow.providers" in error for error in bag.import_errors.values()):
+        pytest.skip("a provider is not installed here")
+    assert bag.import_errors == {}
+    assert bag.dags
+    for task in (task for dag in bag.dags.values() for task in dag.tasks if task.is_mapped):
+        of_function = getattr(task, "op_kwargs_expand_input", None)
+        given = dict.fromkeys((of_function or task.expand_input).value, "A fox")
+        task.unmap({"op_kwargs": given} if of_function else given)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
