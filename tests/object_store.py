@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
@@ -47,14 +46,20 @@ class Bucket:
         return [bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]]
 
 
-@contextmanager
-def bucket() -> Iterator[Bucket]:
-    """Start a server with one bucket, and end it."""
+@cache
+def _server() -> Bucket:
+    # One for the whole process, to its end: Airflow keeps what it opened under the name of a connection, and
+    # would go on asking the first server where there is a second one.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield Bucket(f"http://{host}:{port}")
-    finally:
-        server.stop()
+    host, port = server.get_host_and_port()
+    return Bucket(f"http://{host}:{port}")
+
+
+def bucket() -> Bucket:
+    """Return a server with one bucket, empty."""
+    found = _server()
+    for key in found.listing():
+        found.client.delete_object(Bucket=BUCKET, Key=key)
+    return found

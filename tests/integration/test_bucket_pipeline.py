@@ -26,15 +26,15 @@ KILLS = 4
 
 @pytest.fixture(scope="module")
 def store(airflow_stack):
-    with bucket() as started:
-        extra = json.dumps(started.connection["extra"])
-        connection = {"connection_id": CONN_ID, **started.connection, "extra": extra}
-        airflow_stack.api.request("POST", "/connections", json=connection)
-        photo = io.BytesIO()
-        Image.new("RGB", (64, 64), "orange").save(photo, "PNG")
-        started.write("in/photo.png", photo.getvalue())
-        yield started
-        airflow_stack.api.request("DELETE", f"/connections/{CONN_ID}")
+    started = bucket()
+    extra = json.dumps(started.connection["extra"])
+    connection = {"connection_id": CONN_ID, **started.connection, "extra": extra}
+    airflow_stack.api.request("POST", "/connections", json=connection)
+    photo = io.BytesIO()
+    Image.new("RGB", (64, 64), "orange").save(photo, "PNG")
+    started.write("in/photo.png", photo.getvalue())
+    yield started
+    airflow_stack.api.request("DELETE", f"/connections/{CONN_ID}")
 
 
 @pytest.fixture(scope="module")

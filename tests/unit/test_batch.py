@@ -237,34 +237,34 @@ def test_refused_when_the_dag_is_parsed(arguments: dict[str, Any], says: str) ->
 
 
 def test_the_same_in_a_bucket(emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with bucket() as store:
-        for name, value in store.environment.items():
-            monkeypatch.setenv(name, value)
-        store.write("in/items.jsonl", b'"A fox"\n"A bear [fail]"\n"An owl"\n')
-        batch = BatchTask(
-            tmp_path,
-            {
-                "items": f"{FOLDER}/in/items.jsonl",
-                "output_path": f"{FOLDER}/out",
-                "file_name": "{item}.{format}",
-            },
-        )
-        with pytest.raises(exceptions.GptImgBatchError):
-            batch.attempt()
-        store.write("in/items.jsonl", b'"A fox"\n"A bear"\n"An owl"\n')
-        batch.clear()
-        result = batch.attempt()
-        assert result["completed"] == 3
-        keys = store.listing("out/")
-        images = [key for key in keys if key.endswith(".png")]
-        assert images == ["out/0.png", "out/1.png", "out/2.png"]
-        manifest = result["manifest"].removeprefix(f"{FOLDER}/")
-        lines = [json.loads(line) for line in store.read(manifest).splitlines()]
-        for line in lines:
-            (image,) = line["images"]
-            content = store.read(image["uri"].removeprefix(f"{FOLDER}/"))
-            assert hashlib.sha256(content).hexdigest() == image["sha256"]
-        assert not [key for key in keys if ".part" in key]
+    store = bucket()
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    store.write("in/items.jsonl", b'"A fox"\n"A bear [fail]"\n"An owl"\n')
+    batch = BatchTask(
+        tmp_path,
+        {
+            "items": f"{FOLDER}/in/items.jsonl",
+            "output_path": f"{FOLDER}/out",
+            "file_name": "{item}.{format}",
+        },
+    )
+    with pytest.raises(exceptions.GptImgBatchError):
+        batch.attempt()
+    store.write("in/items.jsonl", b'"A fox"\n"A bear"\n"An owl"\n')
+    batch.clear()
+    result = batch.attempt()
+    assert result["completed"] == 3
+    keys = store.listing("out/")
+    images = [key for key in keys if key.endswith(".png")]
+    assert images == ["out/0.png", "out/1.png", "out/2.png"]
+    manifest = result["manifest"].removeprefix(f"{FOLDER}/")
+    lines = [json.loads(line) for line in store.read(manifest).splitlines()]
+    for line in lines:
+        (image,) = line["images"]
+        content = store.read(image["uri"].removeprefix(f"{FOLDER}/"))
+        assert hashlib.sha256(content).hexdigest() == image["sha256"]
+    assert not [key for key in keys if ".part" in key]
     check_paid_once(emulator)
 
 

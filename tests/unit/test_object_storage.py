@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,19 +15,12 @@ from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Bucket]:
-    with bucket() as started:
-        yield started
-
-
 @pytest.fixture
-def store(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    for name, value in server.environment.items():
+def store(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    empty = bucket()
+    for name, value in empty.environment.items():
         monkeypatch.setenv(name, value)
-    for key in server.listing():
-        server.client.delete_object(Bucket="pictures", Key=key)
-    return server
+    return empty
 
 
 def test_stored_whole_and_handed_on(emulator: Any, store: Bucket) -> None:
