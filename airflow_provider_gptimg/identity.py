@@ -157,9 +157,7 @@ class Attempt:
             self.identity = Identity(str(remembered.digest))
         if remembered and remembered.base == self.series.base and remembered.series != self.series.name:
             # Before anything is paid: what comes after this attempt must know that there was a Clear.
-            self.memory.begin(
-                base=self.series.base, series=self.series.name, clear_number=self._clear_number
-            )
+            self.memory.begin(base=self.series.base, series=self.series.name, clear_number=self._clear_number)
         self.is_fresh = (self.series.is_fresh or not reattach) and not resumed
         same = remembered is not None and remembered.digest == self.identity.digest
         self.known = remembered.known() if remembered and same else None

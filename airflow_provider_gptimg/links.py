@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,8 +14,31 @@ from airflow.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-HAS_GALLERY = hasattr(AirflowPlugin, "external_views")
-"""Whether this Airflow shows pages of plugins: 3.1 and newer."""
+HEADER_ALONE = re.compile(r"def get_user\((?!\s*request\b)")
+
+
+def knows_who_looks(source: str) -> bool:
+    """Return whether Airflow tells the page of a plugin who is looking.
+
+    A browser sends a cookie for it, and Airflow 3.1.0 looked into a header alone: every page answered 401.
+
+    :param source: of Airflow's own routes' security, which is read because to import it takes seconds.
+    """
+    return not HEADER_ALONE.search(source)
+
+
+def _source(module: str) -> str:
+    try:
+        spec = find_spec(module)
+        return Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
+    except (ImportError, OSError):  # no API server is here; the one that there is will know
+        return ""
+
+
+HAS_GALLERY = hasattr(AirflowPlugin, "external_views") and knows_who_looks(
+    _source("airflow.api_fastapi.core_api.security")
+)
+"""Whether this Airflow shows pages of plugins, and tells them who is looking: 3.1.1 and newer."""
 
 MOST_PICTURES = 10
 """Pictures that have a link of their own. Airflow keeps an XCom for each link that a running task has."""

@@ -222,4 +222,3 @@ class GenerationWait(KeyedOperator):
             return self.hook.wait_until(generation_id, pace=self.pace, deadline=time.time())
         deadline = time.time() + RESUME_PATIENCE
         return self.hook.run(flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time))
-

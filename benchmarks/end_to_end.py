@@ -18,9 +18,10 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+
+import pendulum
 
 from airflow_provider_gptimg.emulator.remote import Remote
 from benchmarks.tables import machine, print_markdown
@@ -124,8 +125,7 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idl
     cpu = stack.cpu_seconds() - cpu - idle * (time.monotonic() - began)
     tasks = run.tasks()
     starts, ends = (
-        [datetime.fromisoformat(task[name]) for task in tasks if task[name]]
-        for name in ("start_date", "end_date")
+        [pendulum.parse(task[name]) for task in tasks if task[name]] for name in ("start_date", "end_date")
     )
     seconds = (max(ends) - min(starts)).total_seconds()
     failed = [task for task in tasks if task["state"] != "success"]

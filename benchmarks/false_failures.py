@@ -21,6 +21,7 @@ from pathlib import Path
 
 from airflow_provider_gptimg.emulator.remote import Remote
 from benchmarks.tables import print_table
+from dev.airflow_env import PATIENT
 from dev.airflow_run import FINAL_TASK_STATES, DagRun
 from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
@@ -85,15 +86,12 @@ def _airflow(home: Path, remote: Remote, options: argparse.Namespace) -> Airflow
         parallelism=options.parallelism,
         connections={"gptimg_default": json.loads(remote.airflow_connection)},
         extra_env={
+            **PATIENT,
             "PYTHONPATH": str(HERE.parent),
             "BENCHMARK_TASKS": str(options.tasks),
             "BENCHMARK_CROWD": str(options.crowd),
             # Says how long each of the scheduler's loops took.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": f"{SCHEDULER}=DEBUG",
-            # Nobody is to be declared dead here for being slow.
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
-            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
         },
     )

@@ -51,6 +51,14 @@ class SharedWaits:
         self._runs: list[str] = []
         self._generations: list[str] = []
 
+    def __enter__(self) -> SharedWaits:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the connections to the database and to the emulator."""
+        self._service.close()
+        self._database.dispose()
+
     def prepare(self) -> None:
         """Start as many DAG runs as it takes, wait until all their tasks stand in the pool, and submit."""
         self._remote.reset()

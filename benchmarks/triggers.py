@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.ideal import ideal
@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> bool:
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
+    chosen = installed(options.variant or list(VARIANTS))
     kept = True
     for count in options.waits or [1000]:
         for limit in options.limit or ["off", "default"]:
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> bool:
             rows = {
                 name: _measure(name, Order(waiter, "", count, options.interval, rate, warm_up, options.seed))
                 for name, (waiter, _, warm_up) in VARIANTS.items()
-                if name in (options.variant or VARIANTS)
+                if name in chosen
             }
             if rate:
                 rows["ideal"] = _ideal(count, options.seed, options.interval, rate)
@@ -78,6 +79,20 @@ def main(arguments: list[str]) -> bool:
             print_markdown(f"{title} ({machine()})", HEAD, list(rows.values()))
             kept &= _kept(rows, limited=bool(rate))
     return kept
+
+
+def installed(names: list[str]) -> list[str]:
+    """Return those variants whose distribution is here, and say which are not: some need a newer Python."""
+    found = []
+    for name in names:
+        distribution = VARIANTS[name][1]
+        try:
+            version(distribution)
+        except PackageNotFoundError:
+            print(f"triggers: {name} is left out, {distribution} is not installed.", flush=True)
+        else:
+            found.append(name)
+    return found
 
 
 def _kept(rows: dict[str, Row], *, limited: bool) -> bool:

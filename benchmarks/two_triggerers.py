@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> bool:
         stack.api.wait_dag(DAG_ID)
         stack.api.unpause(DAG_ID)
         chosen = [name for name in VARIANTS if name in (options.variant or VARIANTS)]
-        waits = SharedWaits(stack, remote, options.waits)
+        waits = resources.enter_context(SharedWaits(stack, remote, options.waits))
         rows = [_measure(stack, waits, remote, name) for name in chosen]
     title = f"{options.waits:,} waits, two triggerers, generations of {options.median:g} s"
     print_markdown(f"{title} ({machine()})", HEAD, rows)

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from dev.demo_run import DemoRun
 from dev.emulator import EmulatorProcess
 from dev.processes import StartupError, WaitTimeoutError
@@ -126,7 +128,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.say("Stopped.")
         return 130
-    except (StartupError, WaitTimeoutError) as error:
+    except (StartupError, WaitTimeoutError, httpx.HTTPError) as error:
         console.say(f"The demo failed: {error}")
         return 1
     console.say("Stopped.")

@@ -13,8 +13,15 @@ import httpx
 from PIL import Image
 
 from dev.airflow_run import FINAL_RUN_STATES, DagRun, task_name
+from dev.processes import WaitTimeoutError
 
 POLL_SECONDS = 0.5
+RUN_SECONDS = 1800.0
+"""A run that has not ended by then does not end any more: the scheduler is dead, or the service is."""
+
+MAX_ERRORS = 20
+"""So many requests in a row may fail while Airflow is busy; then the API server is gone."""
+
 FAILED_STATES = frozenset({"failed", "upstream_failed"})
 EXPLAINED_STATES = FAILED_STATES | {"up_for_retry"}
 LOG_LINES = 12
@@ -40,22 +47,43 @@ class DemoRun:
         self._explained: set[tuple[str, int, int]] = set()
         self._unreadable = 0
 
-    def follow(self) -> bool:
-        """Watch until the run has ended; return whether every image was made."""
+    def follow(self, *, seconds: float = RUN_SECONDS) -> bool:
+        """Watch until the run has ended; return whether every image was made.
+
+        :param seconds: the run may take.
+        :raises WaitTimeoutError: if it takes longer.
+        :raises httpx.HTTPError: if Airflow does not answer any more.
+        """
+        give_up_at, errors = time.monotonic() + seconds, 0
         while True:
-            # The state first: if it is final, so are the tasks that are asked for after it.
-            state = self._run.state()
-            tasks = self._run.tasks()
-            self._show_progress(tasks)
-            for task in tasks:
-                self._show_images(task)
-                self._show_failure(task)
-            if state in FINAL_RUN_STATES:
-                break
+            try:
+                state, tasks = self._look()
+            except httpx.HTTPError as error:
+                errors += 1
+                if errors >= MAX_ERRORS:
+                    raise
+                self._say(f"Airflow did not answer ({type(error).__name__}), asking again")
+            else:
+                errors = 0
+                if state in FINAL_RUN_STATES:
+                    break
+            if time.monotonic() > give_up_at:
+                raise WaitTimeoutError(f"the run has not ended in {seconds:g} s")
             time.sleep(POLL_SECONDS)
         self._say(f"The run has ended: {state}, {len(self._printed)} images")
         failed = any(task["state"] in FAILED_STATES for task in tasks)
         return state == "success" and not failed and bool(self._printed) and not self._unreadable
+
+    def _look(self) -> tuple[str, list[dict[str, Any]]]:
+        """Print what there is by now; return the run's state and its tasks."""
+        # The state first: if it is final, so are the tasks that are asked for after it.
+        state = self._run.state()
+        tasks = self._run.tasks()
+        self._show_progress(tasks)
+        for task in tasks:
+            self._show_images(task)
+            self._show_failure(task)
+        return state, tasks
 
     def _show_progress(self, tasks: list[dict[str, Any]]) -> None:
         states = Counter(task["state"] or "waiting" for task in tasks)
@@ -68,11 +96,13 @@ class DemoRun:
         key = (task["task_id"], task["map_index"])
         if task["state"] != "success" or key in self._read:
             return
-        self._read.add(key)
         try:
             result = self._run.task(*key).xcom()
-        except httpx.HTTPStatusError:
-            return  # a task without a result
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise  # and so asked for again
+            result = None  # a task without a result
+        self._read.add(key)
         for generation in _generations(result):
             for image in generation["images"]:
                 # a later task may hand the same image on
@@ -96,14 +126,15 @@ class DemoRun:
         attempt = (task["task_id"], task["map_index"], task["try_number"])
         if task["state"] not in EXPLAINED_STATES or attempt in self._explained:
             return
-        self._explained.add(attempt)
         name = task_name(task["task_id"], task["map_index"])
         if task["state"] == "upstream_failed":
+            self._explained.add(attempt)
             self._say(f"{name} was not run, because a task before it failed")
             return
         outcome = "failed and will be tried again" if task["state"] == "up_for_retry" else "failed"
-        self._say(f"{name} {outcome}. The end of its log:")
         events = self._run.task(task["task_id"], task["map_index"]).log_events(task["try_number"])
+        self._explained.add(attempt)
+        self._say(f"{name} {outcome}. The end of its log:")
         for line in [line for event in events for line in _brief(event)][-LOG_LINES:]:
             print(f"    {line}", flush=True)
 

@@ -141,7 +141,8 @@ def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = 
             http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             headers = {name.lower(): value for name, value in response.headers.items()}
-            yield Fetched(response.status_code, headers, response.iter_raw(64 * 1024))
+            # As they come, not gathered to a size: whoever drips would else never be found too slow.
+            yield Fetched(response.status_code, headers, response.iter_raw())
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise ApiError(
             Kind.UNREACHABLE, f"The image could not be fetched ({type(error).__name__})."

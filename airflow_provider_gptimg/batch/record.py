@@ -44,9 +44,8 @@ class BatchFolder:
     """
 
     def __init__(self, output_path: str, ti: Any, conn_id: str, series: Series) -> None:
-        mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
         self._parts = [ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), conn_id]
-        self.stem = f"{ti.task_id}{mapped}-{_digest(*self._parts)[:12]}"
+        self.stem = stem_of(ti, conn_id)
         self._folder = ObjectStoragePath(output_path) / FOLDER / self.stem
         self._file = self._folder / "batch.json"
         self._base = series.base
@@ -87,6 +86,16 @@ class BatchFolder:
 
     def _write(self) -> None:
         write_lines(self._file, [json.dumps(asdict(self.record))])
+
+
+def stem_of(ti: Any, conn_id: str) -> str:
+    """Return what the files of a task instance's batches are named by, which no other task's are.
+
+    :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    """
+    mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
+    digest = _digest(ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), conn_id)
+    return f"{ti.task_id}{mapped}-{digest[:12]}"
 
 
 def _latest(kept: Record | None, series: Series) -> Record:

@@ -50,10 +50,10 @@ def control_routes(emulator: Emulator) -> APIRouter:
         """Change settings while running, until the next reset; ``{}`` only reads them."""
         changes = await _read(request, views.Configuration)
         try:
-            settings = emulator.configure(changes.model_dump(exclude_unset=True))
+            emulator.configure(changes.model_dump(exclude_unset=True))
         except ValueError as error:
             raise ApiError(400, message=str(error)) from None
-        return JSONResponse(settings.as_dict())
+        return JSONResponse(emulator.current())
 
     return router
 

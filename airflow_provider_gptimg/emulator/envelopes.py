@@ -89,8 +89,9 @@ def require_json(request: Request) -> None:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object strictly: no NaN, no half characters, nothing too deep."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-        if b"\\u" in body:  # an escaped half of a surrogate pair parses, but is no text
+        text = body.decode()  # not by json, which guesses at other encodings and lets half characters pass
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:  # an escaped half of a surrogate pair parses, but is no text
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError(400, message=f"The body is not valid JSON: {error}") from None

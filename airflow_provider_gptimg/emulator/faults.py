@@ -113,7 +113,15 @@ class FaultBook:
         """Put ``rules`` in force and start counting, and throwing the dice, from the beginning."""
         self.rules = rules
         self.hits = [0] * len(rules)
-        self._dice = random.Random(f"{self._seed}/faults")
+        self._dice = self._new_dice()
+
+    def seed(self, seed: int) -> None:
+        """Throw other dice from now on; the rules stay, and what they have hit."""
+        self._seed = seed
+        self._dice = self._new_dice()
+
+    def _new_dice(self) -> random.Random:
+        return random.Random(f"{self._seed}/faults")
 
     def looks_at_text(self, endpoint: Endpoint) -> bool:
         """Tell whether a rule for ``endpoint`` needs the request's text to decide."""

@@ -73,7 +73,7 @@ def picture_of(task: Task, index: int, emulator: Emulator) -> Picture:
         prompt=submission.prompt,
         label=f"{submission.model}  ·  {submission.size}  ·  {submission.tier}",
         pixels=submission.pixels,
-        seed=emulator.settings.seed,
+        seed=task.seed,
         index=index,
         transparent=submission.transparent,
         inset=inset,

@@ -37,8 +37,9 @@ _SIZES: dict[str, dict[str, Pixels]] = {
     },
 }
 
-# The sister models take all 13 ratios at every tier, but the contract gives no pixels for the gaps.
-# These are ours: same ratio, about the area of their tier, nothing wider than 3840.
+# gpt-image-2-vip takes all 13 ratios at every tier, but the contract gives no pixels for the gaps.
+# These are ours: same ratio, about the area of their tier, nothing wider than 3840. The contract does not
+# say which ratios gpt-image-2.5-flare and -sunburst take; the emulator lets them have all 13 too.
 _GAPS: dict[str, dict[str, Pixels]] = {
     "1K": {
         "4:3": (1024, 768),

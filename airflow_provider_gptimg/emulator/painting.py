@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
+import warnings
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -65,14 +66,11 @@ def _inset(image: Image.Image, content: bytes, palette: Palette) -> None:
     """Hang an uploaded reference picture, framed, in the upper right corner."""
     unit = min(image.size)
     try:
-        reference = Image.open(io.BytesIO(content))
-        if reference.width * reference.height > LARGEST_INSET:
-            return
-        reference.draft("RGB", (unit // 3, unit // 3))  # a large JPEG is decoded small
-        small = ImageOps.exif_transpose(reference).convert("RGB")
-    except (OSError, ValueError, SyntaxError):  # recognised by its first bytes, but not a whole picture
+        small = _decoded(content, unit // 3)
+    except Exception:  # noqa: BLE001 - the reader of a strange picture may raise anything
         return
-    small.thumbnail((unit // 3, unit // 3))
+    if small is None:
+        return
     border = max(2, unit // 80)
     framed = ImageOps.expand(small, border, palette.light)
     at = (image.width - framed.width - unit // 16, unit // 16)
@@ -80,6 +78,19 @@ def _inset(image: Image.Image, content: bytes, palette: Palette) -> None:
     shadow = Image.new("RGB", framed.size, palette.dark)
     image.paste(shadow, (at[0] + offset, at[1] + offset), Image.new("L", framed.size, 90))
     image.paste(framed, at)
+
+
+def _decoded(content: bytes, longest: int) -> Image.Image | None:
+    """Return an uploaded picture at most ``longest`` pixels wide and high, None for a very large one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
+        reference = Image.open(io.BytesIO(content))
+    if reference.width * reference.height > LARGEST_INSET:
+        return None
+    reference.draft("RGB", (longest, longest))  # a large JPEG is decoded small
+    small = ImageOps.exif_transpose(reference).convert("RGB")
+    small.thumbnail((longest, longest))
+    return small
 
 
 def _card(image: Image.Image, picture: Picture, palette: Palette) -> None:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def gptimg_emulator_server() -> Iterator[EmulatorServer]:
     """One emulator for the whole run, on a free port, in a thread of this process."""
-    from airflow_provider_gptimg.emulator.server import EmulatorServer
+    try:
+        from airflow_provider_gptimg.emulator.server import EmulatorServer
+    except ModuleNotFoundError as error:
+        pytest.fail(
+            f"{error.name} is not installed; run: pip install 'airflow-provider-gptimg[emulator]'",
+            pytrace=False,
+        )
 
     with EmulatorServer() as server:
         yield server

@@ -26,11 +26,6 @@ class Remote:
         """The connection as JSON, to be put into ``AIRFLOW_CONN_GPTIMG_DEFAULT``."""
         return json.dumps({"conn_type": "gptimg", "host": self.base_url, "password": "sk-emulator"})
 
-    @property
-    def connection_uri(self) -> str:
-        """The same connection; Airflow reads JSON wherever it reads a connection URI."""
-        return self.airflow_connection
-
     def ledger(self) -> dict[str, Any]:
         """Return the submissions, the request counts and the balance."""
         return self._call("GET", "ledger")

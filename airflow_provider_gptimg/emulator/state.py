@@ -27,7 +27,10 @@ QUEUED_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Task:
-    """One accepted generation. What it is like at a moment follows from the clock alone."""
+    """One accepted generation. What it is like at a moment follows from the clock alone.
+
+    :param seed: of the emulator when it was accepted; its pictures do not change with the settings.
+    """
 
     id: str
     submission: Submission
@@ -35,6 +38,7 @@ class Task:
     accepted_at: float
     finishes_at: float
     fails: bool
+    seed: int
 
     def status(self, now: float) -> str:
         """Return ``queued``, ``in_progress``, ``completed`` or ``failed``."""
@@ -78,23 +82,29 @@ class Emulator:
         self.settings = self._initial
         self.clock.reset()
         self.tasks: dict[str, Task] = {}
-        self._by_business_id: dict[str, Task] = {}
+        self._by_business_id: dict[str, list[Task]] = {}
         self._failing: list[tuple[float, str]] = []
         self.ledger = Ledger(initial=self.settings.balance_micro)
         self.limiter = RateLimiter(self.settings.rate_limit, self.clock)
         self.faults = FaultBook(self.settings.seed)
         self.uploads = Uploads(self.clock, LIFETIME)
 
-    def configure(self, changes: dict[str, Any]) -> Settings:
-        """Change settings while running; tasks that were accepted before keep their latency."""
+    def configure(self, changes: dict[str, Any]) -> None:
+        """Change settings while running; tasks that were accepted before keep their latency and pictures."""
         settings = self.settings.changed(changes)
+        if settings.seed != self.settings.seed:
+            self.faults.seed(settings.seed)
         if settings.rate_limit != self.settings.rate_limit:
             self.limiter = RateLimiter(settings.rate_limit, self.clock)
         if "balance" in changes:
             self.settle()
             self.ledger.set_balance(to_micro(settings.balance))
         self.settings = settings
-        return settings
+
+    def current(self) -> dict[str, Any]:
+        """Return every setting by name; ``balance`` is the money that is left now, in dollars."""
+        self.settle()
+        return {**self.settings.as_dict(), "balance": dollars(self.ledger.balance)}
 
     def submit(self, submission: Submission, key: str) -> Task:
         """Accept and bill, or refuse with 402 or 422 and bill nothing."""
@@ -112,23 +122,27 @@ class Emulator:
             accepted_at=now,
             finishes_at=now + self._latency(submission.prompt),
             fails="[fail]" in submission.prompt,
+            seed=self.settings.seed,
         )
         self.tasks[task.id] = task
         if submission.client_business_id:
             # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
-            self._by_business_id[submission.client_business_id] = task
+            self._by_business_id.setdefault(submission.client_business_id, []).append(task)
         if task.fails:
             heapq.heappush(self._failing, (task.finishes_at, task.id))
         self.ledger.bill(task.id, submission.cost)
         return task
 
     def find(self, identifier: str) -> Task:
-        """Return the task with this id, or the latest with this ``client_business_id``, or answer 404."""
+        """Return the task with this id, or the latest visible one with this ``client_business_id``.
+
+        :raises ApiError: 404.
+        """
         task = self.tasks.get(identifier)
         if task is None and not self.settings.ignore_business_id:
-            task = self._by_business_id.get(identifier)
-            if task and self.clock.now() < task.accepted_at + self.settings.lookup_lag:
-                task = None
+            visible_from = self.clock.now() - self.settings.lookup_lag
+            known = reversed(self._by_business_id.get(identifier, []))
+            task = next((task for task in known if task.accepted_at <= visible_from), None)
         if task is None:
             raise ApiError(404, "task_not_found", f"There is no task {identifier[:200]!r}.")
         return task

@@ -1,1 +1,1 @@
-"""The pictures in Airflow's own pages: a plugin for Airflow 3.1 and newer."""
+"""The pictures in Airflow's own pages: a plugin for Airflow 3.1.1 and newer."""

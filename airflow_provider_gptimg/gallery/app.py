@@ -1,26 +1,29 @@
-"""The gallery's routes; every one asks Airflow's auth manager first."""
+"""The gallery's routes; every one but that of scripts and styles asks Airflow's auth manager first."""
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_gptimg.gallery import records, shelves
 from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer, viewer
-from airflow_provider_gptimg.gallery.files import Gone, Thumbnails, media_type, read_picture
+from airflow_provider_gptimg.gallery.files import Gone, media_type, read_picture
 from airflow_provider_gptimg.gallery.html import Group, page
 from airflow_provider_gptimg.gallery.pictures import Card, Place
 from airflow_provider_gptimg.gallery.service import generation_now, live_picture
 from airflow_provider_gptimg.gallery.shelves import PAGE
+from airflow_provider_gptimg.gallery.thumbnails import Thumbnails
 
 FIRST = 12
 """Cards of each task on the page of a run."""
@@ -28,6 +31,7 @@ FIRST = 12
 SCAN = 2000
 """Tasks that the page of the latest pictures looks through for a filter."""
 
+A_DAY = timedelta(days=1)
 TASK_PATH = "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
 
 app = FastAPI(title="Generated images", docs_url=None, redoc_url=None, openapi_url=None)
@@ -35,15 +39,19 @@ app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
 thumbnails = Thumbnails()
 
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
+MapIndex = Annotated[int, InPath(ge=-1, le=2**31 - 1)]  # what a database takes
 
 
 @app.get("/dags/{dag_id}/runs/{run_id}", dependencies=MAY_SEE_TASK)
 def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) -> Response:
     """Show the pictures of a run by task."""
     groups = []
-    for task_id, instances in records.picture_tasks(session, dag_id, run_id).items():
-        tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=FIRST)
-        shelf = _shelf(tasks, count=FIRST)
+    counts = records.picture_tasks(session, dag_id, run_id)
+    known = {id_: records.instances(session, dag_id, run_id, id_, limit=FIRST)[0] for id_ in counts}
+    session.close()  # its connection is not held while storage is read, which may take long
+    for task_id, instances in counts.items():
+        tasks = known[task_id]
+        shelf = shelves.shelf(tasks, _now(), count=FIRST)
         total = shelf.items if instances == 1 else instances
         url = _task_url(request, dag_id, run_id, task_id)
         groups.append(Group(task_id, shelf.cards[:FIRST], total, url, shelf.problem, shelf.progress))
@@ -62,18 +70,17 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
 ) -> Response:
     """Show the pictures of a task; ``map_index`` is anything but a number where Airflow knows none."""
     start = (page_number - 1) * PAGE
-    index = int(map_index) if map_index.lstrip("-").isdecimal() and len(map_index) < 10 else None
+    index = int(map_index) if re.fullmatch(r"-?[0-9]{1,9}", map_index) else None
     find: dict[str, Any] = {"map_index": index}
     tasks, total = records.instances(session, dag_id, run_id, task_id, limit=PAGE, offset=start, **find)
     if total == 0:
         raise HTTPException(404, "There is no such task instance.")
     if total == 1:
         tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=1, **find)
-        shelf = _shelf(tasks, start=start)
-        total = shelf.items
-    else:
-        shelf = _shelf(tasks)
     siblings = 0 if index in (None, -1) else records.instances(session, dag_id, run_id, task_id, limit=1)[1]
+    session.close()  # as above
+    shelf = shelves.shelf(tasks, _now(), start=start if total == 1 else 0)
+    total = shelf.items if total == 1 else total
     url = _task_url(request, dag_id, run_id, task_id)
     group = Group(task_id, shelf.cards, total, url, shelf.problem, shelf.progress)
     return page(
@@ -95,7 +102,7 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
     dag_id: str,
     run_id: str,
     task_id: str,
-    map_index: int,
+    map_index: MapIndex,
     item: int,
     index: int,
     small: bool = False,
@@ -119,7 +126,7 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
 
 @app.get(TASK_PATH + "/{map_index}/progress/{item}", dependencies=MAY_SEE_TASK)
 def progress(  # noqa: PLR0917 - FastAPI passes them by name
-    session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: int, item: int
+    session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex, item: int
 ) -> Response:
     """Say how far a generation is: ``{"status", "progress"}`` as the service says it, or null."""
     task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), item, 0)
@@ -154,13 +161,13 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
         session,
         chosen,
         since=first,
-        until=None if last is None else last + timedelta(days=1),
+        until=None if last is None else last + A_DAY,
         chunk=PAGE,
         scan=SCAN,
     )
     for task in tasks:
         looked += 1
-        cards = _shelf([task], count=FIRST).cards
+        cards = shelves.shelf([task], _now(), count=FIRST).cards
         found += [card for card in cards if prompt.casefold() in (card.prompt or "").casefold()]
         if len(found) > end:
             break
@@ -183,30 +190,10 @@ def refused(request: Request, error: AnyHTTPException) -> Response:
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
 
 
-class Shelf(NamedTuple):
-    """The cards of some tasks, how many items the first of them has, and why there are none."""
-
-    cards: list[Card]
-    items: int
-    progress: str | None
-    problem: str | None
-
-
-def _shelf(tasks: list[records.Task], *, start: int = 0, count: int = PAGE) -> Shelf:
-    try:
-        items = shelves.item_count(tasks[0]) if tasks else 0
-        if start >= max(items, 1):
-            return Shelf([], items, None, None)
-        now = _now()
-        cards = [card for task in tasks for card in shelves.cards(task, now, start=start, count=count)]
-        return Shelf(cards, items, shelves.progress(tasks[0]) if len(tasks) == 1 else None, None)
-    except Gone as gone:
-        return Shelf([], 1, None, str(gone))
-
-
 def _task_and_card(session: SessionDep, place: Place, item: int, index: int) -> tuple[records.Task, Card]:
     where = (place.dag_id, place.run_id, place.task_id)
     tasks, _ = records.instances(session, *where, map_index=place.map_index, limit=1)
+    session.close()  # as above
     if not tasks:
         raise HTTPException(404, "There is no such task instance.")
     try:
@@ -226,9 +213,11 @@ def _task_url(request: Request, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def _day(text: str) -> datetime | None:
+    """Return when a day begins, None for none and for the last one that there is: it has no next."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
-    except ValueError:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+        return day if day + A_DAY else None
+    except (ValueError, OverflowError):
         return None
 
 

@@ -122,10 +122,6 @@ def is_mixed(cards: list[Card]) -> bool:
     return len({width / height for width, height in map(ratio, cards)}) > 1
 
 
-def _is_under_way(group: Group) -> bool:
-    return group.progress is not None
-
-
 def _without_page(request: Request) -> list[tuple[str, str]]:
     return [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
 

@@ -162,7 +162,8 @@ def origins(cards: Iterator[Card] | list[Card]) -> list[str]:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    # Half a surrogate pair, which JSON can hold, is in no page.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
 
 
 def _count(value: object) -> int | None:
@@ -190,6 +191,6 @@ def _time(value: object) -> datetime | None:
         return None
     try:
         parsed = pendulum.parse(value)
-    except ValueError:
+        return parsed.astimezone(timezone.utc) if isinstance(parsed, datetime) else None
+    except (ValueError, OverflowError):  # the latter at either end of the calendar
         return None
-    return parsed.astimezone(timezone.utc) if isinstance(parsed, datetime) else None

@@ -53,14 +53,14 @@ class LazyApp:
 APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}
 
 if not HAS_GALLERY:
-    log.info("The gallery of generated images needs Airflow 3.1 or newer; everything else works without it.")
+    log.info(
+        "The gallery of generated images needs Airflow 3.1.1 or newer; everything else works without it."
+    )
 
 
 class GptImgGalleryPlugin(AirflowPlugin):
-    """The gallery; nothing on Airflow 3.0."""
+    """The gallery; nothing on Airflow 3.0 and 3.1.0."""
 
     name = "gptimg_gallery"
     external_views = VIEWS if HAS_GALLERY else []
-    fastapi_apps = (
-        [{"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}] if HAS_GALLERY else []
-    )
+    fastapi_apps = [APP] if HAS_GALLERY else []

@@ -29,6 +29,9 @@ SIGNS = (SUBMITTED, "urls", "manifest", "batch")
 VALUES = ("return_value", SUBMITTED, "error", "batch")
 """Keys of XComs that are read."""
 
+MAX_FIELDS = 100
+"""Rendered fields of a task's other instances that are read; Airflow keeps those of its last 30 runs."""
+
 MAX_LAYERS = 3
 MAX_VALUE = 1_000_000
 """Characters of an XCom that are read; a result has some thousand."""
@@ -43,7 +46,8 @@ class Task:
     :param generation_id: what it submitted, if it did.
     :param error: why it failed, a dict with ``message``, if it said so.
     :param batch: where a batch notes what it has done so far, a dict with ``journal`` and ``total``.
-    :param fields: its rendered template fields.
+    :param fields: its rendered template fields, empty where Airflow has them no more.
+    :param other_conn_ids: connections of the task's other runs and instances, for one without fields.
     """
 
     place: Place
@@ -55,6 +59,7 @@ class Task:
     error: Mapping[str, Any] | None
     batch: Mapping[str, Any] | None
     fields: Mapping[str, Any]
+    other_conn_ids: frozenset[str] = frozenset()
 
     @property
     def conn_id(self) -> str | None:
@@ -63,12 +68,12 @@ class Task:
 
     @property
     def journal(self) -> str | None:
-        """The URI of the journal of a batch that left no manifest, yet or ever."""
+        """The URI of the journal of a batch that left no manifest, yet or ever; as its XCom has it."""
         return None if self.manifest else _str((self.batch or {}).get("journal"))
 
     @property
     def manifest(self) -> str | None:
-        """The URI of a batch's manifest, which it named itself."""
+        """The URI of a batch's manifest, as its XCom has it."""
         uri = (self.result or {}).get("manifest")
         return uri if isinstance(uri, str) and uri else None
 
@@ -140,6 +145,7 @@ def latest(
             return
         rows = session.scalars(select(TaskInstance).where(_at(TaskInstance, places)))
         found = {task.place: task for task in _with_records(session, list(rows))}
+        session.close()  # its connection is not held while storage is read; the next query takes one again
         yield from (found[place] for place in places if place in found)
 
 
@@ -179,6 +185,11 @@ def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
         Place(kept.dag_id, kept.run_id, kept.task_id, kept.map_index): kept.rendered_fields
         for kept in session.scalars(select(Fields).where(_at(Fields, places)))
     }
+    none: frozenset[str] = frozenset()
+
+    def is_batch(place: Place) -> bool:
+        return (place, "batch") in values or "manifest" in (_dict(values.get((place, "return_value"))) or {})
+
     return [
         Task(
             place=place,
@@ -190,9 +201,17 @@ def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
             error=_dict(values.get((place, "error"))),
             batch=_dict(values.get((place, "batch"))),
             fields=_dict(fields.get(place)) or {},
+            other_conn_ids=_conn_ids(session, place) if is_batch(place) and place not in fields else none,
         )
         for place, row in zip(places, rows, strict=True)
     ]
+
+
+def _conn_ids(session: Session, place: Place) -> frozenset[str]:
+    kept = select(Fields).where(Fields.dag_id == place.dag_id, Fields.task_id == place.task_id)
+    found = session.scalars(kept.order_by(Fields.run_id.desc()).limit(MAX_FIELDS))
+    conn_ids = ((_dict(fields.rendered_fields) or {}).get("conn_id") for fields in found)
+    return frozenset(conn_id for conn_id in conn_ids if isinstance(conn_id, str))
 
 
 def _at(model: Any, places: Sequence[Place]) -> Any:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_gptimg.gallery.files import Gone, manifest_lines
 from airflow_provider_gptimg.gallery.journals import Journals, index_of
+from airflow_provider_gptimg.gallery.own import own_journal, own_manifest
 from airflow_provider_gptimg.gallery.pictures import Card, State, cards_of
 from airflow_provider_gptimg.gallery.records import Task
 
@@ -22,13 +23,42 @@ OVER = ("failed", "upstream_failed", "skipped", "removed")
 _journals = Journals()
 
 
+class Shelf(NamedTuple):
+    """The cards of some tasks, how many items the first of them has, and why cards are missing."""
+
+    cards: list[Card]
+    items: int
+    progress: str | None
+    problem: str | None
+
+
+def shelf(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: int = PAGE) -> Shelf:
+    """Return what there is to show of tasks: of each, the cards of ``count`` items from ``start``."""
+    found: list[Card] = []
+    said = problem = None
+    try:
+        items = item_count(tasks[0]) if tasks else 0
+    except Gone as gone:
+        items, problem = 1, str(gone)
+    if start >= max(items, 1):
+        return Shelf([], items, None, problem)
+    for task in tasks:
+        try:
+            found += cards(task, now, start=start, count=count)
+            said = progress(task) if len(tasks) == 1 else None
+        except Gone as gone:  # the others can be shown all the same
+            problem = problem or str(gone)
+    return Shelf(found, items, said, problem)
+
+
 def item_count(task: Task) -> int:
     """Return how many items of a batch there are to show, 1 for other tasks.
 
-    :raises Gone: if its journal cannot be read.
+    :raises Gone: if its journal cannot be read, or is not its own.
     """
-    if task.journal is not None:
-        return len(_journals.records(task.journal))
+    journal = own_journal(task)
+    if journal is not None:
+        return len(_journals.records(journal))
     if task.manifest is None or task.result is None:
         return 1
     counts = [task.result.get(name) for name in ("completed", "failed")]
@@ -38,11 +68,12 @@ def item_count(task: Task) -> int:
 def progress(task: Task) -> str | None:
     """Return what a batch that is under way has done, in words; None for other tasks.
 
-    :raises Gone: if its journal cannot be read.
+    :raises Gone: if its journal cannot be read, or is not its own.
     """
-    if task.journal is None or task.state in OVER:
+    journal = own_journal(task)
+    if journal is None or task.state in OVER:
         return None
-    states = [record.get("status") for record in _journals.records(task.journal)]
+    states = [record.get("status") for record in _journals.records(journal)]
     done, failed = states.count("completed"), states.count("failed")
     parts = [f"{done:,} done", f"{len(states) - done - failed:,} under way", f"{failed:,} failed"]
     total = (task.batch or {}).get("total")
@@ -52,16 +83,17 @@ def progress(task: Task) -> str | None:
 def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
     """Return the cards of a task; of a batch, those of ``count`` items from ``start``.
 
-    :raises Gone: if its manifest or journal cannot be read.
+    :raises Gone: if its manifest or journal cannot be read, or is not its own.
     """
-    if task.journal is not None:
-        records = _journals.records(task.journal)[start : start + count]
+    journal, manifest = own_journal(task), own_manifest(task)
+    if journal is not None:
+        records = _journals.records(journal)[start : start + count]
         found = [
             card for record in records for card in cards_of(task.place, record, now, item=index_of(record))
         ]
         return _with_state(task, found)
-    if task.manifest is not None:
-        lines = _lines(task.manifest, start, count, task.ended)
+    if manifest is not None:
+        lines = _lines(manifest, start, count, task.ended)
         return [
             card
             for item, line in enumerate(lines, start)
@@ -82,10 +114,11 @@ def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
 
     :raises Gone: if there is none.
     """
-    if task.journal is not None:
+    journal = own_journal(task)
+    if journal is not None:
         found: Sequence[Card] = [
             card
-            for record in _journals.records(task.journal)
+            for record in _journals.records(journal)
             if index_of(record) == item
             for card in cards_of(task.place, record, now, item=item)
         ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,23 @@ def test_without_the_extra(capsys, monkeypatch):
     assert "pip install 'airflow-provider-gptimg[emulator]'" in capsys.readouterr().err
 
 
+def test_the_fixture_without_the_extra(tmp_path):
+    (tmp_path / "test_it.py").write_text("def test_it(gptimg_emulator): pass")
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['uvicorn'] = None")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "uvicorn is not installed; run: pip install 'airflow-provider-gptimg[emulator]'" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_the_plugin_imports_nothing_heavy():
     code = (
         "import sys, airflow_provider_gptimg.emulator.pytest_plugin;"
@@ -136,7 +155,6 @@ def test_the_fixture(gptimg_emulator):
         "host": gptimg_emulator.base_url,
         "password": "sk-emulator",
     }
-    assert gptimg_emulator.connection_uri == gptimg_emulator.airflow_connection
     before = gptimg_emulator.advance(0)
     assert 100 <= gptimg_emulator.advance(100) - before < 130
     with pytest.raises(ValueError, match="rate_limit"):

@@ -94,7 +94,7 @@ def test_a_delayed_submission_is_billed_even_if_the_client_gives_up(service, fau
     fault(on="submit", kind="delay", seconds=30)
     body = {"model": "gpt-image-2", "prompt": "a fox"}
     with pytest.raises(TimeoutError):
-        service.call("POST", "/v1/images/generations", body, timeout=0.2)
+        service.call("POST", "/v1/images/generations", body, timeout=2)
     assert accepted(service) == 1
 
 
@@ -201,8 +201,24 @@ def test_probability_is_repeatable(service, fault):
     first = outcomes()
     assert set(first) == {404, 503}
     assert outcomes() == first
+    service.remote.configure(seed=5)
+    assert outcomes() != first
+    service.remote.configure(seed=0)
+    assert outcomes() == first
     fault(on="status", kind="status", status=503, probability=0.0)
     assert service.status("nothing").status == 404
+
+
+def test_another_seed_throws_other_dice_for_the_rules_in_force(service, fault):
+    def outcomes() -> list[int]:
+        return [service.status("nothing").status for _ in range(40)]
+
+    fault(on="status", kind="status", status=503, probability=0.5)
+    first = outcomes()
+    service.remote.configure(seed=5)
+    other = outcomes()
+    service.remote.configure(seed=0)
+    assert outcomes() == first != other
 
 
 def test_match(service, fault):

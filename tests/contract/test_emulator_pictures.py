@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import struct
 import threading
+import zlib
 
 import pytest
 from PIL import Image
@@ -166,6 +168,47 @@ def test_an_uploaded_reference_picture_is_shown(service):
 @pytest.mark.parametrize("inset", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff broken"])
 def test_a_broken_reference_picture_is_left_out(inset):
     assert opened(painting.paint(small(inset=inset))).size == (256, 192)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width: int, height: int, *chunks: bytes) -> bytes:
+    """Return a PNG that says it has such a size."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+STRANGE = {
+    "far too large": png_of(60_000, 60_000),
+    "larger than Pillow likes": png_of(10_000, 10_000),
+    "cut header": b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\x00\x00"),
+    "short chunk": png_of(8, 8, chunk(b"pHYs", b"\x00"), chunk(b"IDAT", zlib.compress(b"\x00" * 200))),
+    "odd EXIF": png_of(8, 8, chunk(b"eXIf", b"II*\x00"), chunk(b"IDAT", zlib.compress(b"\x00" * 200))),
+    "GIF without an end": b"GIF89a" + b"\xff" * 40,
+    "odd WebP": b"RIFF\x10\x00\x00\x00WEBPVP8 " + b"\x00" * 30,
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("inset", STRANGE.values(), ids=STRANGE)
+def test_a_strange_upload_makes_no_paid_image_undownloadable(service, inset):
+    reference = service.upload(inset)
+    assert reference.status == 200
+    (url,) = service.urls(reference_images=[reference.json["data"]["url"]])
+    assert opened(service.get(url).body).size == (1024, 1024)
+
+
+def test_a_picture_stays_what_it_was_when_the_seed_changes(service):
+    (url,) = service.urls()
+    before = service.get(url)
+    service.remote.configure(seed=99)
+    after = service.get(url)
+    assert (after.body, after.headers["ETag"]) == (before.body, before.headers["ETag"])
+    (another,) = service.urls()
+    assert service.get(another).body != before.body
 
 
 def test_a_picture_is_painted_once_for_all_who_ask(monkeypatch):

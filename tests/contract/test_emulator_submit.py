@@ -29,6 +29,10 @@ CELLS = [
 ]
 
 
+HALF = '{"model": "gpt-image-2", "prompt": "a \ud83e", "client_business_id": "af-\ud83e"}'
+"""Half a surrogate pair, not escaped: no text, whatever the encoding."""
+
+
 def test_the_table_is_whole():
     assert len(CELLS) == 39
     assert sum(pixels != "-" for *_, pixels in CELLS) == 22
@@ -189,6 +193,9 @@ def test_sister_models(service, fields, status):
         (b"\xff\xfe{}", "application/json", "not valid JSON"),
         ('{"n": NaN}', "application/json", "NaN is not a JSON number"),
         ('{"prompt": "\\ud83e"}', "application/json", "not valid JSON"),
+        (HALF.encode("utf-8", "surrogatepass"), "application/json", "not valid JSON"),
+        (HALF.encode("utf-16", "surrogatepass"), "application/json", "not valid JSON"),
+        (HALF.encode("utf-32-le", "surrogatepass"), "application/json", "not valid JSON"),
         ("[" * 100_000, "application/json", "not valid JSON"),
         ("9" * 5000, "application/json", "not valid JSON"),
         ("[]", "application/json", "must be a JSON object"),
@@ -201,6 +208,7 @@ def test_bodies_that_are_no_json_object(service, body, kind, complaint):
     reply = service.call("POST", "/v1/images/generations", body, {"Content-Type": kind})
     assert (reply.status, reply.error["code"]) == (400, "invalid_request")
     assert complaint in reply.error["message"]
+    assert service.remote.ledger()["submissions"] == []
 
 
 def test_a_charset_is_no_other_content_type(service):

@@ -92,6 +92,16 @@ def test_business_ids_can_be_visible_late(service, slow):
     assert service.status("af-1").json["id"] == generation_id
 
 
+def test_a_second_submission_hides_no_first_one_that_was_visible(service, slow):
+    slow.configure(lookup_lag=30.0)
+    first = service.submit(client_business_id="af-1").json["id"]
+    slow.advance(31)
+    second = service.submit(client_business_id="af-1").json["id"]
+    assert service.status("af-1").json["id"] == first
+    slow.advance(31)
+    assert service.status("af-1").json["id"] == second
+
+
 def test_business_ids_can_be_ignored(service, slow):
     slow.configure(ignore_business_id=True)
     answer = service.submit(client_business_id="af-1").json
@@ -148,6 +158,15 @@ def test_money_adds_up_exactly(service, slow):
     assert service.submit().status == 200
 
 
+def test_the_configuration_says_what_is_left(service, slow):
+    service.submit(prompt="[fail]")
+    service.submit()
+    assert slow.configure()["balance"] == 9.98
+    slow.advance(1001)
+    assert slow.configure(seed=1)["balance"] == 9.99
+    assert slow.configure(balance=3)["balance"] == 3.0
+
+
 def test_the_balance_endpoint(service, slow, as_key):
     service.submit(prompt="[fail]", n=5)
     service.submit(n=2)
@@ -177,6 +196,7 @@ def test_results_expire_after_a_day(service, slow):
 
 def test_reset_forgets_everything(service, slow):
     service.submit(client_business_id="af-1")
+    before = slow.advance(0)
     slow.advance(1_000_000)
     slow.faults([{"on": "status", "kind": "status", "status": 500}])
     slow.reset()
@@ -184,3 +204,4 @@ def test_reset_forgets_everything(service, slow):
     ledger = slow.ledger()
     assert (ledger["submissions"], ledger["balance"]) == ([], 10.0)
     assert slow.configure()["latency_median"] == 0.05
+    assert 0 <= slow.advance(0) - before < 600

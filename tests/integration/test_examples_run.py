@@ -10,12 +10,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import pendulum
 import pytest
 from PIL import Image
 
@@ -222,7 +222,7 @@ def test_nothing_but_pictures_and_the_page_is_left(played):
 def test_the_page_shows_the_picture_of_the_day(played):
     run = played.runs["example_gptimg_content_pipeline"]
     (result,) = played.results("example_gptimg_content_pipeline", "poster")
-    day = datetime.fromisoformat(run.api.request("GET", run.path)["run_after"])
+    day = pendulum.parse(run.api.request("GET", run.path)["run_after"])
     topics = runpy.run_path(str(EXAMPLES / "example_gptimg_content_pipeline.py"))["TOPICS"]
     assert result["prompt"] == f"A poster of {topics[day.strftime('%A')]}"
 

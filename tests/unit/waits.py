@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from driving import START, Clock
 
@@ -33,10 +33,6 @@ class Waited:
     @property
     def polls(self) -> float:
         return fmean(len(ages) for ages in self.ages)
-
-    @property
-    def median_late(self) -> float:
-        return median(self.late)
 
 
 def spread(number: int) -> float:

@@ -55,6 +55,20 @@ def test_only_pictures_that_the_task_stored_are_sent(site: Site) -> None:
     assert b"not what" not in answer.content
 
 
+def test_the_manifest_of_another_task_is_not_shown(site: Site) -> None:
+    own = site.result("posters", 1)
+    assert "no. 1" in site.get(f"{RUN}/tasks/catalogue").text
+    theirs = {"manifest": site.result("catalogue")["manifest"], "completed": 100, "failed": 0}
+    site.replace_result("posters", theirs, 1)
+    try:
+        page = site.get(f"{RUN}/tasks/posters?map_index=1").text
+        assert "not the task&#39;s own" in page
+        assert "no. 1" not in page
+        assert site.get(f"{RUN}/tasks/posters/1/pictures/0/0").status_code == 404
+    finally:
+        site.replace_result("posters", own, 1)
+
+
 def test_a_large_picture_of_the_service_is_scaled_down_by_its_id_alone(site: Site) -> None:
     address = f"{RUN}/tasks/vista/-1/pictures/0/0"
     assert site.get(address).status_code == 404  # in full it is the browser that loads it
