@@ -161,7 +161,9 @@ def test_what_the_function_raises_is_retried(play: Any) -> None:
     skip_retries()
     script = Script(status=[COMPLETED])
     play("raises", script)
-    assert (len(taskflow.calls), [type(error) for error in taskflow.failures]) == (2, [LookupError])
+    assert len(taskflow.calls) == 2
+    (failure,) = taskflow.failures  # Airflow 3.1 and 3.2 do not say which, see error_of
+    assert isinstance(failure, (LookupError, RuntimeError))
     assert script.received == []
 
 

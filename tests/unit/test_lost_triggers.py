@@ -49,12 +49,12 @@ def test_a_trigger_that_died_pays_nothing(way: str, still: int, monkeypatch: pyt
         assert ending.urls == [URL]
 
 
-@pytest.mark.parametrize("way", ["deferred", "sensor_deferred", "end_from_trigger"])
+@pytest.mark.parametrize("way", ["patient_deferred", "patient_sensor_deferred", "patient_end_from_trigger"])
 def test_what_stopped_the_triggerer_need_not_stop_the_worker(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as an old key in the triggerer's memory."""
-    first = [running()] if way.startswith("sensor") else []
+    first = [running()] if "sensor" in way else []
     script = Script(status=[*first, UNAUTHORIZED, running(), running(), completed()])
     ending = run(way, script, monkeypatch)
     assert (ending.state, ending.urls, ending.error) == ("success", [URL], None)
@@ -64,8 +64,8 @@ def test_what_stopped_the_triggerer_need_not_stop_the_worker(
 @pytest.mark.parametrize(
     ("way", "error"),
     [
-        ("trigger_lost", exceptions.GptImgTimeoutError),
-        ("sensor_trigger_lost", exceptions.GptImgSensorTimeoutError),
+        ("trigger_lost_at_last", exceptions.GptImgTimeoutError),
+        ("sensor_trigger_lost_at_last", exceptions.GptImgSensorTimeoutError),
     ],
 )
 def test_the_worker_waits_on_until_the_time_limit(

@@ -14,6 +14,7 @@ from tests.unit.airflow_versions import error_of
 
 POLL = 0.1
 LIMIT = 3.0
+PATIENCE = 120.0
 GENERATION_ID = "task_img_story"
 
 failures: list[BaseException] = []
@@ -113,13 +114,23 @@ with way("n_is_text"):
     operator(n="{{ 1 + 1 }}")
 with way("no_xcom"):
     operator(do_xcom_push=False, end_from_trigger=True)
+with way("patient_deferred"):
+    operator(timeout=PATIENCE)
+with way("patient_end_from_trigger"):
+    operator(end_from_trigger=True, timeout=PATIENCE)
+with way("patient_sensor_deferred"):
+    sensor(timeout=PATIENCE)
 with way("trigger_lost"):
-    operator(LosingOperator)
+    operator(LosingOperator, timeout=PATIENCE)
 with way("trigger_and_id_lost"):
-    operator(LosingOperator, do_xcom_push=False)
+    operator(LosingOperator, do_xcom_push=False, timeout=PATIENCE)
 with way("trigger_lost_each_pays"):
-    operator(LosingOperator, do_xcom_push=False, reattach=False)
+    operator(LosingOperator, do_xcom_push=False, reattach=False, timeout=PATIENCE)
 with way("sensor_trigger_lost"):
+    sensor(LosingSensor, timeout=PATIENCE)
+with way("trigger_lost_at_last"):
+    operator(LosingOperator)
+with way("sensor_trigger_lost_at_last"):
     sensor(LosingSensor)
 with way("native", render_template_as_native_obj=True):
     operator(n="{{ 1 + 1 }}", reference_images="{{ ['https://a.example/1.png'] }}", deferrable=False)
