@@ -1,7 +1,7 @@
 """Build the wheel, install it into each environment, and run the tests there against a real Airflow.
 
 The tests run in a copy of the checkout without the package, so that it is the wheel which they find.
-The table that comes out is the one in docs/compatibility.md.
+Every row that comes out goes into the table of docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -96,13 +97,9 @@ def main(arguments: list[str]) -> int:
         print(f"{cell.name} ...", flush=True)
         outcomes.append(outcome := _run(cell, wheel, uv))
         print(f"  {_sentence(outcome)}", flush=True)
-    table = _table(outcomes)
-    print(f"\n{table}")
-    if not all(outcome.is_good for outcome in outcomes):
-        return 1
-    if not options.cells:
-        _write(table)
-    return 0
+    print(f"\n{_table(map(_row, outcomes))}")
+    _write(outcomes)
+    return 0 if all(outcome.is_good for outcome in outcomes) else 1
 
 
 def _wheel(uv: str) -> Path:
@@ -217,30 +214,38 @@ def _sentence(outcome: Outcome) -> str:
     return f"{runs}{changed}; {outcome.seconds:.0f} s{where}"
 
 
-def _table(outcomes: list[Outcome]) -> str:
-    head = (
-        "Airflow",
-        "Python",
-        "as of",
-        "tests",
-        "on a real scheduler",
-        "wheel added",
-        "of Airflow's changed",
-    )
-    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for outcome in outcomes:
-        cell = outcome.cell
-        name = f"{cell.airflow}, lowest versions" if cell.lowest else cell.airflow
-        if outcome.problem:
-            rows.append(
-                f"| {name} | {cell.python} | {cell.as_of} | {outcome.problem.splitlines()[0]} | | | |"
-            )
-            continue
-        said = [_count(*counts) for counts in outcome.counts]
-        added = ", ".join(f"{name} {version}" for name, version in outcome.added.items()) or "nothing"
-        changed = "to the floors" if cell.lowest else ", ".join(outcome.changed) or "nothing"
-        rows.append(f"| {name} | {cell.python} | {cell.as_of} | {' | '.join(said)} | {added} | {changed} |")
-    return "\n".join(rows)
+HEADS = (
+    "Airflow",
+    "Python",
+    "as of",
+    "tests",
+    "on a real scheduler",
+    "wheel added",
+    "of Airflow's changed",
+    "run on",
+)
+
+
+def _row(outcome: Outcome) -> str:
+    cell = outcome.cell
+    said = [outcome.problem.splitlines()[0], ""] if outcome.problem else []
+    said = said or [_count(*counts) for counts in outcome.counts]
+    added = ", ".join(f"{name} {version}" for name, version in outcome.added.items()) or "nothing"
+    changed = "to the floors" if cell.lowest else ", ".join(outcome.changed) or "nothing"
+    day = str(datetime.now(timezone.utc).date())
+    return _line(_name(cell), cell.python, cell.as_of, *said, added, changed, day)
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.airflow}, lowest versions" if cell.lowest else cell.airflow
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(rows: Iterable[str]) -> str:
+    return "\n".join([_line(*HEADS), "|---" * len(HEADS) + "|", *rows])
 
 
 def _count(passed: int, bad: int, skipped: int) -> str:
@@ -248,11 +253,18 @@ def _count(passed: int, bad: int, skipped: int) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _write(table: str) -> None:
+def _write(outcomes: list[Outcome]) -> None:
+    """Put what came out into the page, good or not; rows that were not run stay as they are."""
     text = PAGE.read_text()
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    day = datetime.now(timezone.utc).date()
-    PAGE.write_text(f"{text[:start]}\n\n{table}\n\nRun on {day}.\n\n{text[end:]}")
+    begins = {cell: _line(_name(cell), cell.python, "").removesuffix(" |") for cell in CELLS}
+    rows = {
+        cell: line for line in text[start:end].splitlines() for cell in CELLS if line.startswith(begins[cell])
+    }
+    rows |= {outcome.cell: _row(outcome) for outcome in outcomes}
+    PAGE.write_text(
+        f"{text[:start]}\n\n{_table(rows[cell] for cell in CELLS if cell in rows)}\n\n{text[end:]}"
+    )
 
 
 if __name__ == "__main__":
