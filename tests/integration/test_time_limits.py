@@ -86,9 +86,13 @@ def two_hours_pass(stack: AirflowStack, actor: Actor) -> None:
 
 def trigger_dies(actor: Actor) -> None:
     """The task that Airflow resumes only to fail it finds the image."""
-    actor.wait_success()
-    assert "Airflow gave up the wait" in actor.log()
-    assert "is completed with 1 image" in actor.log()
+    ended = actor.wait_success()
+    last = actor.task.log(ended["try_number"])
+    if ended["try_number"] == 1:
+        assert "Airflow gave up the wait" in last
+    else:  # It died so soon that a busy scheduler failed its task (#66374), whose log may be gone.
+        assert "not paying again" in last
+    assert "is completed with 1 image" in last
     paid_once(actor)
 
 
