@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.submission import Submission
-from airflow_provider_gptimg.memory import Memory, Remembered, was_stopped
+from airflow_provider_gptimg.memory import Memory, Remembered, had_pushed, was_stopped
 from airflow_provider_gptimg.result import Asked
 
 
@@ -58,7 +58,11 @@ class Series:
         """
         base = base_of(ti, retries)
         if is_first(ti, retries):
-            return cls(base, str(base), is_fresh=True)
+            before = remembered if remembered and remembered.base == base else None
+            # Airflow may start a retry under the number of the attempt before: where a trigger dies while the
+            # scheduler is busy, it fails the task, and what was queued to resume it runs as the retry.
+            is_fresh = before is None and not (base == 0 and had_pushed(ti, "generation_id"))
+            return cls(base, before.series if before else str(base), is_fresh=is_fresh)
         if remembered and remembered.base == base:
             if remembered.running and clear_number > remembered.clear_number:
                 return cls(base, f"{base}+{clear_number}", is_fresh=True)
@@ -133,8 +137,10 @@ class Attempt:
         ti = context["ti"]
         self._clear_number = clear_number(context)
         self.memory = Memory(context, log)
-        surely_nothing = is_first(ti, retries) and not resumed
-        remembered = None if surely_nothing else self.memory.recall()
+        seems_first = is_first(ti, retries) and not resumed
+        remembered = self.memory.recall(is_needed=not seems_first)
+        if seems_first and remembered and not self.memory.is_of_this(remembered):
+            remembered = None
         if remembered and not was_stopped(ti):
             remembered = replace(remembered, running=False)  # it crashed
         self.series = Series.of(

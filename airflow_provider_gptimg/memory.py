@@ -32,6 +32,7 @@ class Remembered:
     :param digest: the identity that submitted; None before a submission.
     :param asked: what its result repeats of the request; None in what earlier versions stored.
     :param begun_in: the try number of the attempt that stored it before its submission.
+    :param ti_id: the task instance's own id; another one where its DAG run was deleted and made anew.
     """
 
     base: int
@@ -45,6 +46,7 @@ class Remembered:
     submitted_at: float = 0.0
     asked: Asked | None = None
     begun_in: int | None = None
+    ti_id: str | None = None
 
     def known(self) -> Known | None:
         """Return the submission's part of it."""
@@ -59,12 +61,19 @@ class Remembered:
 
 
 def was_stopped(ti: Any) -> bool:
-    """Return whether the attempt before left :data:`STOPPED`; also where that cannot be known.
-
-    Airflow deletes XComs at the start of a retry, but knows their keys.
-    """
-    keys = getattr(getattr(ti, "_ti_context_from_server", None), "xcom_keys_to_clear", None)
+    """Return whether the attempt before left :data:`STOPPED`; also where that cannot be known."""
+    keys = _keys_of_before(ti)
     return keys is None or STOPPED in keys
+
+
+def had_pushed(ti: Any, key: str) -> bool:
+    """Return whether an attempt before surely had pushed an XCom."""
+    return key in (_keys_of_before(ti) or ())
+
+
+def _keys_of_before(ti: Any) -> list[str] | None:
+    """Return the keys of the XComs that Airflow deleted at the start, None where it does not tell them."""
+    return getattr(getattr(ti, "_ti_context_from_server", None), "xcom_keys_to_clear", None)
 
 
 class Memory:
@@ -90,9 +99,14 @@ class Memory:
         """What is stored, as far as this process wrote or read it."""
         return self._last
 
-    def recall(self) -> Remembered | None:
-        """Return what an earlier attempt stored, None where there is nothing or it cannot be read."""
+    def recall(self, *, is_needed: bool = True) -> Remembered | None:
+        """Return what an earlier attempt stored, None where there is nothing or it cannot be read.
+
+        :param is_needed: whether to say so in the log where there is no store.
+        """
         if self._store is None:
+            if not is_needed:
+                return None
             self._log.info(
                 "This Airflow has no task state store (3.3 has): earlier attempts are found by "
                 "client_business_id only, and a Clear of a running task may continue with its generation."
@@ -132,14 +146,30 @@ class Memory:
                 ordinal=submission.ordinal,
                 submissions=submission.submissions,
                 submitted_at=submission.submitted_at,
+                ti_id=self._ti_id,
             )
         )
 
+    @property
+    def _ti_id(self) -> str | None:
+        ti_id = getattr(self._ti, "id", None)
+        return None if ti_id is None else str(ti_id)
+
+    def is_of_this(self, remembered: Remembered) -> bool:
+        """Return whether this very task instance stored it, and none of the same name before it."""
+        return remembered.ti_id is not None and remembered.ti_id == self._ti_id
+
     def begin(self, *, base: int, series: str, clear_number: int) -> None:
         """Store that a series of attempts has begun, which so far has submitted nothing."""
-        begun_in = self._ti.try_number
         self._write(
-            Remembered(base=base, series=series, clear_number=clear_number, running=True, begun_in=begun_in)
+            Remembered(
+                base=base,
+                series=series,
+                clear_number=clear_number,
+                running=True,
+                begun_in=self._ti.try_number,
+                ti_id=self._ti_id,
+            )
         )
 
     def amend(self, **changes: Any) -> None:

@@ -206,6 +206,35 @@ def test_an_attempt_that_was_deferred_looks_up_what_it_submitted(reattach: bool)
     assert resumed.identity == first.identity
 
 
+def context_of_the_server(*keys: str) -> Any:
+    return SimpleNamespace(xcom_keys_to_clear=list(keys))
+
+
+def test_a_retry_that_runs_under_the_number_of_the_first_attempt_is_not_fresh() -> None:
+    """Seen on Airflow 3.3.2: a trigger died, and a busy scheduler had failed the task by then."""
+    store, log = Store(), Log()
+    first = attempt(store, log)
+    first.remember(submission(), ASKED)
+    again = attempt(store, log)
+    assert (again.identity, again.is_fresh) == (first.identity, False)
+    assert again.known is not None
+    without_store = ti(_ti_context_from_server=context_of_the_server("generation_id"))
+    assert not series(without_store).is_fresh
+    assert series(ti(_ti_context_from_server=context_of_the_server())).is_fresh
+
+
+def test_a_run_that_is_made_anew_under_its_name_is_fresh() -> None:
+    store, log = Store(), Log()
+    attempt(store, log).remember(submission(), ASKED)
+    store.kept["gptimg"]["ti_id"] = "another"
+    assert attempt(store, log).is_fresh
+
+
+def test_what_was_pushed_before_a_clear_says_nothing() -> None:
+    pushed = context_of_the_server("generation_id", "urls")
+    assert series(ti(try_number=2, max_tries=3, _ti_context_from_server=pushed), clear_number=1).is_fresh
+
+
 def test_without_reattach_every_attempt_is_another() -> None:
     attempts = [attempt(None, Log(), reattach=False, try_number=n) for n in (1, 2)]
     assert attempts[0].identity != attempts[1].identity
