@@ -207,12 +207,6 @@ def from_api(error: ApiError) -> GptImgError:
     )
 
 
-def from_reason(reason: str | None, message: str, generation_id: str | None) -> GptImgError:
-    """Return the exception for the reason code and message of a trigger event."""
-    known = {kind.value: exception for kind, exception in _CLASSES.items()}
-    return known.get(reason or "", GptImgServiceError)(message, generation_id=generation_id)
-
-
 def named(error: Exception, generation_id: str) -> GptImgError:
     """Return an error of a wait as one that says which generation it is about, and what becomes of it."""
     if isinstance(error, GptImgError):

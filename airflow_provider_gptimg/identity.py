@@ -96,7 +96,11 @@ class Identity:
 
     @classmethod
     def of_attempt(cls, ti: Any, fingerprint: str) -> Identity:
-        """Return an identity that no other attempt has: Airflow gives each a new id of its task instance."""
+        """Return an identity of one attempt alone, which is the same when that is resumed.
+
+        Not every Airflow gives each attempt a task instance id of its own (3.3 does not), so the try
+        number is in it too.
+        """
         return cls._made_of([str(ti.id), str(ti.try_number), fingerprint])
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg._compat import TRIGGER_FAIL
+from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.submission import OnDoubt
@@ -26,7 +27,7 @@ from airflow_provider_gptimg.batch.order import Order, Rules
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.record import BatchFolder
 from airflow_provider_gptimg.batch.runner import Runner
-from airflow_provider_gptimg.exceptions import GptImgBatchError, from_reason, translated
+from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
 from airflow_provider_gptimg.file_names import FileNames
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.identity import Series, clear_number
@@ -304,5 +305,5 @@ class GptImgBatchOperator(KeyedOperator):
             "what is missing."
         )
         if failures.final is not None:
-            raise from_reason(failures.final.kind.value, message, None)
+            raise from_api(ApiError(failures.final.kind, message))
         raise GptImgBatchError(message)

@@ -50,7 +50,6 @@ def public_names(module_name: str) -> set[str]:
 HELPERS = {
     "airflow_provider_gptimg.exceptions.from_api",
     "airflow_provider_gptimg.exceptions.named",
-    "airflow_provider_gptimg.exceptions.from_reason",
     "airflow_provider_gptimg.exceptions.translated",
     "airflow_provider_gptimg.result.asked",
     "airflow_provider_gptimg.result.asked_in",
