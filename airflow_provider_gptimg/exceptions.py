@@ -39,8 +39,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_provider_gptimg._compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_provider_gptimg.api.errors import ApiError, Kind, fate
+from airflow_provider_gptimg.compat.imports import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+)
 
 
 class GptImgError(AirflowException):

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_gptimg.api.limits import BURST_SECONDS, SUBMITS_PER_SECOND
+from airflow_provider_gptimg.api.polling.rate_limit import BURST_SECONDS, SUBMITS_PER_SECOND
 from airflow_provider_gptimg.emulator.remote import Remote
 from benchmarks.batch_process import Measured, Order
 from benchmarks.tables import machine, print_markdown

@@ -76,8 +76,8 @@ def measure(order: Order) -> Measured:
     """Make the batch and return what that took."""
     connection = {"conn_type": "gptimg", "host": order.url, "password": "sk-bench", "extra": order.extra}
     os.environ["AIRFLOW_CONN_GPTIMG_DEFAULT"] = json.dumps(connection)
+    from airflow_provider_gptimg.files.storage import Storage
     from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
-    from airflow_provider_gptimg.storage import Storage
 
     items = f"{order.folder}/items.jsonl"
     with open(items, "w") as file:  # noqa: PTH123

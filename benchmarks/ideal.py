@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
-from airflow_provider_gptimg.api.schedule import Plan
+from airflow_provider_gptimg.api.polling.schedule import Plan
 from benchmarks.job_service import BURST_SECONDS, MEDIAN, SIGMA, durations
 
 STEP = 0.02

@@ -19,7 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_gptimg.api.limits import BURST_SECONDS, QUERIES_PER_SECOND, SUBMITS_PER_SECOND
+from airflow_provider_gptimg.api.polling.rate_limit import (
+    BURST_SECONDS,
+    QUERIES_PER_SECOND,
+    SUBMITS_PER_SECOND,
+)
 from airflow_provider_gptimg.emulator.remote import Remote
 from benchmarks.tables import print_table
 from dev.emulator import EmulatorProcess
@@ -156,7 +160,7 @@ def _work(connection: str, what: str, way: Callable[..., None], name: str, *, re
 def _submit(hook: Any, name: str, number: int) -> None:
     """Submit the way the operator does."""
     from airflow_provider_gptimg.api.request import GenerationRequest
-    from airflow_provider_gptimg.api.submission import Reconciler
+    from airflow_provider_gptimg.payment.submission import Reconciler
 
     request = GenerationRequest.checked(f"{name}: picture {number}")
     reconciler = Reconciler(

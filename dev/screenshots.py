@@ -18,7 +18,7 @@ from dev.stack import AirflowStack
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TARGET = CHECKOUT / "docs" / "images"
-DAGS = CHECKOUT / "tests" / "integration" / "gallery" / "gallery_dags.py"
+DAGS = CHECKOUT / "tests" / "airflow" / "gallery" / "gallery_dags.py"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 
 RUN = "/dags/gallery/runs/first"

@@ -20,15 +20,15 @@ import anyio
 import httpx
 
 from airflow_provider_gptimg import __version__
-from airflow_provider_gptimg.api.answer import Answer
 from airflow_provider_gptimg.api.download import Fetched
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
 from airflow_provider_gptimg.api.generation import shorten
-from airflow_provider_gptimg.api.limits import Buckets
-from airflow_provider_gptimg.api.schedule import Schedules
+from airflow_provider_gptimg.api.polling.query_queue import Turnstile
+from airflow_provider_gptimg.api.polling.rate_limit import Buckets
+from airflow_provider_gptimg.api.polling.schedule import Schedules
+from airflow_provider_gptimg.api.response_body import Answer
 from airflow_provider_gptimg.api.settings import Settings
-from airflow_provider_gptimg.api.turnstile import Turnstile
 from airflow_provider_gptimg.api.watchdog import Watchdog
 from airflow_provider_gptimg.api.wire import Reply, Request
 

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import shorten
-from airflow_provider_gptimg.api.pictures import format_of, is_whole
+from airflow_provider_gptimg.api.image_formats import format_of, is_whole
 from airflow_provider_gptimg.api.settings import Settings
 
 MAX_IMAGE_BYTES = 200 * 1024 * 1024

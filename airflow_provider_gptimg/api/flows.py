@@ -18,8 +18,8 @@ from typing import TypeVar
 from airflow_provider_gptimg.api import wire
 from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.api.limits import BURST_SECONDS
-from airflow_provider_gptimg.api.schedule import Course
+from airflow_provider_gptimg.api.polling.rate_limit import BURST_SECONDS
+from airflow_provider_gptimg.api.polling.schedule import Course
 from airflow_provider_gptimg.api.wire import Reply, Request
 
 Worth = Callable[[], float]

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
-from airflow_provider_gptimg.api.limits import QUERIES_PER_SECOND, SUBMITS_PER_SECOND, Limits
 from airflow_provider_gptimg.api.models import DEFAULT_MODEL
+from airflow_provider_gptimg.api.polling.rate_limit import QUERIES_PER_SECOND, SUBMITS_PER_SECOND, Limits
 
 DEFAULT_BASE_URL = "https://toapis.com"
 """Contract: Base and auth."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.generation import MAX_ID_CHARACTERS, Generation, shorten
-from airflow_provider_gptimg.api.pictures import MAX_UPLOAD_BYTES
+from airflow_provider_gptimg.api.image_formats import MAX_UPLOAD_BYTES
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 Category = Literal["submit", "query", "other"]

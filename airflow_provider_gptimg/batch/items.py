@@ -15,7 +15,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.references import reference_texts, references
+from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE
 
 FIELDS = ("prompt", "size", "resolution", "n", "model", "reference_images", "extra_body")

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg.batch.lines import read_records, storage_named, write_lines
+from airflow_provider_gptimg.batch.json_lines import read_records, storage_named, write_lines
 
 INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "failed"
 """States of an item, in the order of its life."""

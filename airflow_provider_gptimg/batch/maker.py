@@ -15,14 +15,14 @@ from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Flow, Send, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.models import pixels
-from airflow_provider_gptimg.api.schedule import Course, kind_of
-from airflow_provider_gptimg.api.submission import Known, Reconciler, Submission
+from airflow_provider_gptimg.api.polling.schedule import Course, kind_of
 from airflow_provider_gptimg.api.wire import Reply
 from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
-from airflow_provider_gptimg.batch.order import Order
-from airflow_provider_gptimg.identity import Identity
+from airflow_provider_gptimg.batch.plan import Order
+from airflow_provider_gptimg.payment.identity import Identity
+from airflow_provider_gptimg.payment.submission import Known, Reconciler, Submission
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect
 
 

@@ -10,7 +10,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
-from airflow_provider_gptimg.batch.lines import write_lines
+from airflow_provider_gptimg.batch.json_lines import write_lines
 from airflow_provider_gptimg.batch.progress import Progress
 
 FAILURES = 20

@@ -15,7 +15,7 @@ from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.maker import Maker, Waiting
-from airflow_provider_gptimg.batch.order import Order
+from airflow_provider_gptimg.batch.plan import Order
 from airflow_provider_gptimg.batch.progress import EVERY
 from airflow_provider_gptimg.hooks.shared import shared_client
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.templater import LiteralValue
     from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
-    from airflow_provider_gptimg.api.submission import OnDoubt
+    from airflow_provider_gptimg.payment.submission import OnDoubt
 
     R = TypeVar("R", bound=str | LiteralValue | Mapping[str, Any])
 

@@ -17,16 +17,16 @@ from airflow.sdk.bases.decorator import DecoratedOperator
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from jinja2 import TemplateError
 
-from airflow_provider_gptimg._compat import determine_kwargs
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.api.submission import Submission
-from airflow_provider_gptimg.decorators.answers import Answers
+from airflow_provider_gptimg.compat.imports import determine_kwargs
+from airflow_provider_gptimg.decorators.returned import Answers
 from airflow_provider_gptimg.exceptions import GptImgValidationError
+from airflow_provider_gptimg.files.references import reference_texts
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
-from airflow_provider_gptimg.reasons import leaves_reason
-from airflow_provider_gptimg.references import reference_texts
+from airflow_provider_gptimg.payment.submission import Submission
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

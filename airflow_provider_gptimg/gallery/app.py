@@ -16,13 +16,19 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from airflow_provider_gptimg.gallery import records, shelves
 from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer, viewer
-from airflow_provider_gptimg.gallery.files import Gone, media_type, read_picture
+from airflow_provider_gptimg.gallery.cards import Card, Place
 from airflow_provider_gptimg.gallery.html import Group, page
-from airflow_provider_gptimg.gallery.pictures import Card, Place
-from airflow_provider_gptimg.gallery.service import generation_now, live_picture
-from airflow_provider_gptimg.gallery.shelves import PAGE
+from airflow_provider_gptimg.gallery.live_generations import generation_now, live_picture
+from airflow_provider_gptimg.gallery.stored_files import Gone, media_type, read_picture
+from airflow_provider_gptimg.gallery.task_cards import PAGE, card_at, card_page
+from airflow_provider_gptimg.gallery.task_instances import (
+    Task,
+    dags_with_pictures,
+    instances,
+    latest,
+    picture_tasks,
+)
 from airflow_provider_gptimg.gallery.thumbnails import Thumbnails
 
 FIRST = 12
@@ -46,15 +52,15 @@ MapIndex = Annotated[int, InPath(ge=-1, le=2**31 - 1)]  # what a database takes
 def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) -> Response:
     """Show the pictures of a run by task."""
     groups = []
-    counts = records.picture_tasks(session, dag_id, run_id)
-    known = {id_: records.instances(session, dag_id, run_id, id_, limit=FIRST)[0] for id_ in counts}
+    counts = picture_tasks(session, dag_id, run_id)
+    known = {id_: instances(session, dag_id, run_id, id_, limit=FIRST)[0] for id_ in counts}
     session.close()  # its connection is not held while storage is read, which may take long
-    for task_id, instances in counts.items():
+    for task_id, members in counts.items():
         tasks = known[task_id]
-        shelf = shelves.shelf(tasks, _now(), count=FIRST)
-        total = shelf.items if instances == 1 else instances
+        shown = card_page(tasks, _now(), count=FIRST)
+        total = shown.items if members == 1 else members
         url = _task_url(request, dag_id, run_id, task_id)
-        groups.append(Group(task_id, shelf.cards[:FIRST], total, url, shelf.problem, shelf.progress))
+        groups.append(Group(task_id, shown.cards[:FIRST], total, url, shown.problem, shown.progress))
     return page(request, "run", title=f"Images of {run_id}", groups=groups, dag_id=dag_id, run_id=run_id)
 
 
@@ -72,17 +78,17 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
     start = (page_number - 1) * PAGE
     index = int(map_index) if re.fullmatch(r"-?[0-9]{1,9}", map_index) else None
     find: dict[str, Any] = {"map_index": index}
-    tasks, total = records.instances(session, dag_id, run_id, task_id, limit=PAGE, offset=start, **find)
+    tasks, total = instances(session, dag_id, run_id, task_id, limit=PAGE, offset=start, **find)
     if total == 0:
         raise HTTPException(404, "There is no such task instance.")
     if total == 1:
-        tasks, _ = records.instances(session, dag_id, run_id, task_id, limit=1, **find)
-    siblings = 0 if index in (None, -1) else records.instances(session, dag_id, run_id, task_id, limit=1)[1]
+        tasks, _ = instances(session, dag_id, run_id, task_id, limit=1, **find)
+    siblings = 0 if index in (None, -1) else instances(session, dag_id, run_id, task_id, limit=1)[1]
     session.close()  # as above
-    shelf = shelves.shelf(tasks, _now(), start=start if total == 1 else 0)
-    total = shelf.items if total == 1 else total
+    shown = card_page(tasks, _now(), start=start if total == 1 else 0)
+    total = shown.items if total == 1 else total
     url = _task_url(request, dag_id, run_id, task_id)
-    group = Group(task_id, shelf.cards, total, url, shelf.problem, shelf.progress)
+    group = Group(task_id, shown.cards, total, url, shown.problem, shown.progress)
     return page(
         request,
         "task",
@@ -150,14 +156,14 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
     """Show the newest pictures of all DAGs that the viewer may see."""
-    made = records.dags_with_pictures(session, seen_by.readable_dags())
+    made = dags_with_pictures(session, seen_by.readable_dags())
     dags = [dag for dag in made if seen_by.may_see(dag)]
     chosen = [dag for dag in dags if dag_id in ("", dag)]
     found: list[Card] = []
     looked = 0
     end = page_number * PAGE
     first, last = _day(since), _day(until)
-    tasks = records.latest(
+    tasks = latest(
         session,
         chosen,
         since=first,
@@ -167,7 +173,7 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     )
     for task in tasks:
         looked += 1
-        cards = shelves.shelf([task], _now(), count=FIRST).cards
+        cards = card_page([task], _now(), count=FIRST).cards
         found += [card for card in cards if prompt.casefold() in (card.prompt or "").casefold()]
         if len(found) > end:
             break
@@ -190,19 +196,19 @@ def refused(request: Request, error: AnyHTTPException) -> Response:
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
 
 
-def _task_and_card(session: SessionDep, place: Place, item: int, index: int) -> tuple[records.Task, Card]:
+def _task_and_card(session: SessionDep, place: Place, item: int, index: int) -> tuple[Task, Card]:
     where = (place.dag_id, place.run_id, place.task_id)
-    tasks, _ = records.instances(session, *where, map_index=place.map_index, limit=1)
+    tasks, _ = instances(session, *where, map_index=place.map_index, limit=1)
     session.close()  # as above
     if not tasks:
         raise HTTPException(404, "There is no such task instance.")
     try:
-        return tasks[0], shelves.card_at(tasks[0], item, index, _now())
+        return tasks[0], card_at(tasks[0], item, index, _now())
     except Gone as gone:
         raise HTTPException(404, str(gone)) from gone
 
 
-def _live(task: records.Task, card: Card) -> bytes:
+def _live(task: Task, card: Card) -> bytes:
     if task.conn_id is None or card.generation_id is None:
         raise Gone("The task did not record which connection it used.")
     return live_picture(task.conn_id, card.generation_id, card.index)

@@ -17,7 +17,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from airflow_provider_gptimg.gallery.pictures import Card, State, origins
+from airflow_provider_gptimg.gallery.cards import Card, State, origins
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet  # Python's own only from 3.11 on
 from io import BytesIO
 
-from airflow_provider_gptimg.gallery.files import PATIENCE, Gone
+from airflow_provider_gptimg.gallery.stored_files import PATIENCE, Gone
 
 MAX_PIXELS = 64_000_000
 """Pixels that are decoded for a thumbnail."""

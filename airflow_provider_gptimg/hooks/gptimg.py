@@ -11,7 +11,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_gptimg._compat import BaseHook
 from airflow_provider_gptimg.api import flows, wire
 from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, invalid
@@ -21,6 +20,7 @@ from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import Balance, File, Upload
+from airflow_provider_gptimg.compat.imports import BaseHook
 from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
 from airflow_provider_gptimg.hooks import connection_form, diagnosis
 from airflow_provider_gptimg.hooks.shared import buckets_for, settings_of, shared_client

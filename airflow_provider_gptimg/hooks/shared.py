@@ -11,8 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_gptimg.api.client import AsyncClient, warm_up
-from airflow_provider_gptimg.api.limits import Buckets
-from airflow_provider_gptimg.api.schedule import Schedules
+from airflow_provider_gptimg.api.polling.rate_limit import Buckets
+from airflow_provider_gptimg.api.polling.schedule import Schedules
 from airflow_provider_gptimg.api.settings import Settings
 
 

@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg._compat import TRIGGER_FAIL
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
-from airflow_provider_gptimg.api.submission import OnDoubt
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.batch.failures import Failures
+from airflow_provider_gptimg.batch.folder import BatchFolder
 from airflow_provider_gptimg.batch.items import Item, Items, refusal
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
-from airflow_provider_gptimg.batch.order import Order, Rules
+from airflow_provider_gptimg.batch.plan import Order, Rules
 from airflow_provider_gptimg.batch.progress import Progress
-from airflow_provider_gptimg.batch.record import BatchFolder
 from airflow_provider_gptimg.batch.runner import Runner
+from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
-from airflow_provider_gptimg.file_names import FileNames
+from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.identity import Series, clear_number
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.outputs import KeyedOperator
-from airflow_provider_gptimg.parameters import count, one_of, seconds, templated
-from airflow_provider_gptimg.reasons import leaves_reason
-from airflow_provider_gptimg.storage import Storage
-from airflow_provider_gptimg.storing import check_place
-from airflow_provider_gptimg.templates import templates_named
+from airflow_provider_gptimg.payment.identity import Series, clear_number
+from airflow_provider_gptimg.payment.submission import OnDoubt
+from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.parameters import count, one_of, seconds, templated
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.tasks.storing import check_place
+from airflow_provider_gptimg.tasks.templates import templates_named
+from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
-from airflow_provider_gptimg.waiting import DEFER_MARGIN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg

@@ -12,11 +12,11 @@ from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.parameters import seconds, templated
-from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
-from airflow_provider_gptimg.storing import StoringWait
-from airflow_provider_gptimg.templates import templates_named
+from airflow_provider_gptimg.tasks.parameters import seconds, templated
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.tasks.storing import StoringWait
+from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg

@@ -6,25 +6,25 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_gptimg import identity
-from airflow_provider_gptimg._compat import has_listeners
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.api.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.assets import announce
+from airflow_provider_gptimg.compat.imports import has_listeners
+from airflow_provider_gptimg.compat.xcom import ASKED_KEY
 from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
-from airflow_provider_gptimg.identity import Attempt
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.memory import Memory
-from airflow_provider_gptimg.parameters import one_of, seconds, templated
-from airflow_provider_gptimg.reasons import leaves_reason
-from airflow_provider_gptimg.references import reference_texts, references
+from airflow_provider_gptimg.payment import identity
+from airflow_provider_gptimg.payment.identity import Attempt
+from airflow_provider_gptimg.payment.memory import Memory
+from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.result import Asked, asked, result_of
-from airflow_provider_gptimg.storing import StoringWait
-from airflow_provider_gptimg.templates import templates_named
-from airflow_provider_gptimg.triggers.handover import ASKED_KEY
+from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.tasks.storing import StoringWait
+from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -166,7 +166,7 @@ class GptImgGenerateOperator(StoringWait):
             raise
 
     def execute_complete(self, context: Context, event: Any = None, **kept: Any) -> Any:
-        """Go on after the trigger's event; see :class:`~airflow_provider_gptimg.waiting.GenerationWait`."""
+        """Go on after the trigger's event; see ``tasks.waiting``."""
         self._is_resumed = True
         memory = self._memory = Memory(context, self.log)
         memory.amend(clear_number=identity.clear_number(context))

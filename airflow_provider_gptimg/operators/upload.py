@@ -11,12 +11,12 @@ from airflow_provider_gptimg.api.errors import invalid
 from airflow_provider_gptimg.api.request import ReferenceFile
 from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.files.references import references
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
-from airflow_provider_gptimg.outputs import KeyedOperator
-from airflow_provider_gptimg.parameters import templated
-from airflow_provider_gptimg.reasons import leaves_reason
-from airflow_provider_gptimg.references import references
-from airflow_provider_gptimg.templates import templates_named
+from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.parameters import templated
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_gptimg._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.compat.imports import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_gptimg.exceptions import (
     GptImgError,
     GptImgSensorTimeoutError,
@@ -19,11 +19,11 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.parameters import templated
-from airflow_provider_gptimg.reasons import leaves_reason
 from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
-from airflow_provider_gptimg.templates import templates_named
-from airflow_provider_gptimg.waiting import GenerationWait
+from airflow_provider_gptimg.tasks.parameters import templated
+from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.tasks.templates import templates_named
+from airflow_provider_gptimg.tasks.waiting import GenerationWait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg

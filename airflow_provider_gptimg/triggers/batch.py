@@ -14,9 +14,9 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
-from airflow_provider_gptimg.api.schedule import Course
+from airflow_provider_gptimg.api.polling.schedule import Course
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-from airflow_provider_gptimg.triggers.holding import HoldingTrigger
+from airflow_provider_gptimg.triggers.base import HoldingTrigger
 
 
 class GptImgBatchTrigger(HoldingTrigger):

@@ -15,11 +15,11 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES, ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.api.schedule import Course
+from airflow_provider_gptimg.api.polling.schedule import Course
+from airflow_provider_gptimg.compat.xcom import push_result
 from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-from airflow_provider_gptimg.triggers.handover import push_result
-from airflow_provider_gptimg.triggers.holding import HoldingTrigger
+from airflow_provider_gptimg.triggers.base import HoldingTrigger
 
 with suppress(ImportError):
     # What a connection is read through. Every process of Airflow has it loaded by now; loading it at

@@ -35,12 +35,13 @@ NEW_WITH_US = {"imagesize", "pillow"}
 EXTRAS = ("emulator", "verify")
 OF_THE_REPOSITORY = ("documentation", "readme", "release", "workflows")
 UNIT = (
-    *("-m", "not integration", "-n", "3", "tests/unit"),
+    *("-m", "not integration", "-n", "3", "tests"),
+    *("--ignore=tests/contract", "--ignore=tests/project/typing"),
     *(f"--ignore-glob=*/test_{name}*" for name in OF_THE_REPOSITORY),
 )
 """All but those that read the repository rather than run the package."""
 
-REAL = ("tests/integration/test_generate.py",)
+REAL = ("tests/airflow/test_generate.py",)
 """A deferred DAG, and the other ways to wait, on a real scheduler and triggerer."""
 
 

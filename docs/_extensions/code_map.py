@@ -11,17 +11,22 @@ WIDTH, ROW, GAP, LEFT = 880, 74, 26, 24
 INK, SOFT, LINE = "#22262e", "#5b6472", "#8a93a3"
 
 ROWS = [
-    ("#e8def8", [("decorators", "@task.gptimg"), ("gallery", "pictures in Airflow's UI")]),
     (
-        "#dbe7fb",
+        "#e8def8",
         [
             ("operators", "generate, batch, upload, download"),
-            ("sensors", "wait for a generation"),
-            ("batch", "many images in one task"),
+            ("decorators", "@task.gptimg"),
+            ("gallery", "pictures in Airflow"),
         ],
     ),
-    ("#d5f0ea", [("triggers", "waiting in the triggerer")]),
-    ("#fdeccb", [("hooks", "a connection as calls; shared clients")]),
+    ("#dbe7fb", [("sensors", "wait for a generation"), ("batch", "many images in one task")]),
+    ("#dff0fb", [("tasks", "what operators and sensors share")]),
+    ("#d5f0ea", [("triggers", "waiting in the triggerer"), ("files", "names, storage, references")]),
+    (
+        "#fdeccb",
+        [("hooks", "a connection as calls; shared clients"), ("compat", "private or changing Airflow")],
+    ),
+    ("#ffe2e2", [("payment", "the promise: who has paid for what, and whether to pay again; no Airflow")]),
     ("#fbdcd5", [("api", "the service's protocol: no Airflow in it, one module with HTTP")]),
 ]
 BESIDE = ("emulator", "the service on your own machine; shares no code with the rest")

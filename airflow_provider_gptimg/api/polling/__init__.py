@@ -1,0 +1,1 @@
+"""When to ask the service: rate limits, and how long generations take."""

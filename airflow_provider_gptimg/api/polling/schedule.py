@@ -1,0 +1,225 @@
+"""When to look at a generation, learned from how long others of its kind took.
+
+A look too early is wasted, a look too late keeps a finished image waiting. With h(t) = f/(1-F) the hazard
+(the chance per second that a generation of age t, still running, finishes now), the lateness expected for
+a given number of looks is least if looks come with the density
+
+    n(t) = sqrt(h(t) / 2c),   that is a gap of about sqrt(2c / h(t)) seconds,
+
+where c is the price of a look (J. B. Keller, "Optimum checking schedules for systems subject to random
+failure", Management Science 21, 1974; R. E. Barlow, L. C. Hunter and F. Proschan, "Optimum checking
+procedures", J. SIAM 11, 1963). Here c is not chosen but follows from the interval a user asks for: the
+expected number of looks is what a fixed interval would need, E[T] / interval. So looks are moved, not
+added. At no moment has a wait looked more often than one that looks at once and then once an interval
+(less the jitter that a fixed interval has too), and no gap is shorter than half an interval. Of ages that
+too few have reached nothing is said: there, and while few finishes are known, the fixed interval holds.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_gptimg.api.generation import COMPLETED, Generation
+from airflow_provider_gptimg.api.polling.life_table import LifeTable
+
+ENOUGH = 30
+"""Finishes of a kind before its schedule is followed."""
+
+SHARE = 0.94
+"""Share of a fixed interval's looks that is planned for: what is known is never quite true."""
+
+LEAST_MEAN_GAP = 0.9
+"""Least gap on average since the submission, in intervals: a fixed interval's jitter makes some as short."""
+
+LEAST_GAP = 0.5
+MOST_GAP = 3.0
+FIRST_GAP = 2.5
+"""Bounds of a gap, in intervals: the service may have become faster, and before the first look nobody
+knows how long ago the submission was."""
+
+TYPICAL_LIFE = 20.0
+"""Seconds that a generation may take where nothing is known (contract: Status)."""
+
+MOST_KINDS = 64
+RENEW_AFTER = 32
+"""Looks after which the plan is made anew."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a life table says, up to the age that it knows about (``ages[-1]``, seconds).
+
+    :param hazard: integral of the hazard up to each age.
+    :param looks: integral of its square root: looks up to there, but for a factor.
+    :param density: that integral per second of life, on average over generations.
+    :param mean_life: seconds, of lives cut off at the last age.
+    """
+
+    ages: Sequence[float]
+    hazard: Sequence[float]
+    looks: Sequence[float]
+    density: float
+    mean_life: float
+
+    @classmethod
+    def of(cls, hazards: Sequence[tuple[float, float]]) -> Plan:
+        """Return the plan for pieces of life: each so many seconds wide, with a hazard per second."""
+        ages, hazard, looks = [0.0], [0.0], [0.0]
+        mean_life = mean_looks = 0.0
+        for width, rate in hazards:
+            spent = math.exp(-hazard[-1]) * -math.expm1(-rate * width) / rate
+            mean_life += spent
+            mean_looks += spent * math.sqrt(rate)
+            ages.append(ages[-1] + width)
+            hazard.append(hazard[-1] + rate * width)
+            looks.append(looks[-1] + math.sqrt(rate) * width)
+        return cls(ages, hazard, looks, mean_looks / mean_life, mean_life)
+
+    def hazard_until(self, age: float) -> float:
+        """Return minus the logarithm of the chance to run for longer than ``age`` seconds."""
+        return _read(age, self.ages, self.hazard, 1.0 / self.mean_life)
+
+    def next_look(self, last: float, interval: float) -> float:
+        """Return the age in seconds for the look after one at the age ``last``."""
+        target = _read(last, self.ages, self.looks, self.density) + interval * self.density
+        return _read(target, self.looks, self.ages, 1.0 / self.density)
+
+
+def _read(x: float, xs: Sequence[float], ys: Sequence[float], slope: float) -> float:
+    """Interpolate; beyond the last point, go on with ``slope``."""
+    if x >= xs[-1]:
+        return ys[-1] + (x - xs[-1]) * slope
+    right = bisect_right(xs, x)
+    share = (x - xs[right - 1]) / (xs[right] - xs[right - 1])
+    return ys[right - 1] + share * (ys[right] - ys[right - 1])
+
+
+class Schedule:
+    """What all waits for generations of one kind learn together, and go by."""
+
+    def __init__(self) -> None:
+        self._table = LifeTable()
+        self._plan: Plan | None = None
+        self._looks = RENEW_AFTER
+
+    @property
+    def plan(self) -> Plan | None:
+        """What to go by; None while too little is known."""
+        if self._looks >= RENEW_AFTER and self._table.finishes >= ENOUGH:
+            hazards = self._table.hazards()
+            self._plan, self._looks = Plan.of(hazards) if hazards else None, 0
+        return self._plan
+
+    def learn(self, since: float, until: float, status: str) -> None:
+        """Note that a generation ran on from one age to another (seconds), and its status then."""
+        self._looks += 1
+        self._table.watch(since, until)
+        if status == COMPLETED:
+            self._table.finish(until)
+
+
+def kind_of(model: str | None, resolution: str | None, n: int) -> str:
+    """Return the name of the generations that take about as long."""
+    return f"{model}/{resolution}/{n}"
+
+
+class Schedules:
+    """The schedules of one account, by kind."""
+
+    def __init__(self) -> None:
+        self._by_kind: OrderedDict[str | None, Schedule] = OrderedDict()
+
+    def of(self, kind: str | None) -> Schedule:
+        """Return the schedule of a kind, such as ``gpt-image-2/2K/1``; None is a kind too."""
+        schedule = self._by_kind.setdefault(kind, Schedule())
+        self._by_kind.move_to_end(kind)
+        if len(self._by_kind) > MOST_KINDS:
+            self._by_kind.popitem(last=False)
+        return schedule
+
+
+class Course:
+    """One wait's way through a schedule: when it looks next, and what a look now is worth.
+
+    :param interval: seconds; there are as many looks as with one an interval.
+    :param clock: returns Unix seconds.
+    :param since: when the wait began (Unix seconds), by default now; before the first look it is taken
+        for the submission too.
+    :param advise: False where somebody else says when to look; it still learns.
+    """
+
+    __slots__ = (
+        "_advise",
+        "_began",
+        "_born",
+        "_clock",
+        "_interval",
+        "_last",
+        "_looks",
+        "_schedule",
+        "_sightings",
+        "_stated",
+    )
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        interval: float,
+        clock: Callable[[], float],
+        *,
+        since: float | None = None,
+        advise: bool = True,
+    ) -> None:
+        self._schedule = schedule
+        self._interval = interval
+        self._clock = clock
+        self._advise = advise and interval > 0
+        self._began = self._born = self._stated = clock() if since is None else since
+        self._last = 0.0
+        self._looks = self._sightings = 0
+
+    def saw(self, generation: Generation) -> None:
+        """Learn from a look."""
+        now = self._clock()
+        if generation.created_at is not None:
+            # Both times are whole seconds: the mean of several differences is better than one.
+            self._sightings += 1
+            self._stated += (now - generation.age(now) - self._stated) / self._sightings
+            # It was submitted before it was waited for, whatever clocks that disagree say.
+            self._born = min(self._stated, self._began)
+        self._looks += 1
+        since, self._last = self._last, max(self._age(), self._last)
+        until = self._last
+        if generation.status == COMPLETED:
+            taken = generation.duration
+            until = (since + until) / 2 if taken is None else max(since, taken)
+        self._schedule.learn(since, until, generation.status)
+
+    def pause(self) -> float | None:
+        """Return the seconds until the next look; None where nothing was learned that would help."""
+        plan, age, interval = self._schedule.plan, self._age(), self._interval
+        if plan is None or not self._advise or age >= plan.ages[-1]:
+            return None
+        gap = (plan.next_look(self._last, interval / SHARE) - self._last) * random.uniform(0.9, 1.1)
+        most = MOST_GAP if self._looks else FIRST_GAP
+        gap = min(max(gap, LEAST_GAP * interval), most * interval)
+        earliest = (LEAST_MEAN_GAP * self._looks + random.uniform(-0.1, 0.1)) * interval
+        return max(0.0, self._last + gap - age, earliest - age)
+
+    def worth(self) -> float:
+        """Return what a look now is worth: it grows with the chance to find the generation finished.
+
+        That chance is 1 - exp(-x), with x the integral of the hazard since the last look.
+        """
+        plan, age = self._schedule.plan, self._age()
+        if plan is None:
+            return (age - self._last) / TYPICAL_LIFE
+        return plan.hazard_until(age) - plan.hazard_until(self._last)
+
+    def _age(self) -> float:
+        return max(0.0, self._clock() - self._born)

@@ -1,0 +1,64 @@
+"""Files of JSON lines in storage: written whole, read tolerantly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.files.storage import move
+
+_READERS = 8
+
+
+def write_lines(path: ObjectStoragePath, lines: Iterable[str]) -> None:
+    """Write a file of lines, whole under its name or not at all.
+
+    :raises ApiError: kind STORAGE.
+    """
+    with storage_named(path), tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
+        local = Path(scratch) / "lines"
+        # Half a surrogate pair, in a prompt that was refused for it, so becomes its escape in JSON.
+        with local.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        move(local, path)
+
+
+def read_records(paths: Sequence[ObjectStoragePath]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in some small files, in order; what is none, a crash or somebody else left.
+
+    :raises ApiError: kind STORAGE.
+    """
+    with ThreadPoolExecutor(_READERS) as readers:
+        for start in range(0, len(paths), _READERS):
+            for text in readers.map(_read, paths[start : start + _READERS]):
+                for line in text.split("\n"):
+                    with contextlib.suppress(ValueError):
+                        record = json.loads(line)
+                        if isinstance(record, dict):
+                            yield record
+
+
+@contextlib.contextmanager
+def storage_named(path: ObjectStoragePath) -> Iterator[None]:
+    """Turn whatever a storage raises into an error that names the place."""
+    try:
+        yield
+    except ApiError:
+        raise
+    except Exception as error:
+        raise ApiError(
+            Kind.STORAGE, f"The batch's own records at {path} failed ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _read(path: ObjectStoragePath) -> str:
+    with storage_named(path):
+        return path.read_bytes().decode(errors="replace")

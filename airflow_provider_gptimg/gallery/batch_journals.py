@@ -1,0 +1,78 @@
+"""Reading the journals of batches that have no manifest yet: what they have done so far."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_gptimg.batch.journal import COMPLETED, SEGMENT
+from airflow_provider_gptimg.batch.json_lines import read_records
+from airflow_provider_gptimg.gallery.stored_files import Gone
+
+MAX_BATCHES = 4
+"""Batches whose journals are kept in memory; one of 10,000 items takes some 20 MB."""
+
+MAX_ITEMS = 100_000
+MAX_SEGMENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass
+class _Read:
+    segments: set[str] = field(default_factory=set)
+    records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Journals:
+    """Reads each segment of a journal once: a page that is looked at asks again every few seconds."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Read] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def records(self, folder: str) -> list[Mapping[str, Any]]:
+        """Return the latest records of a batch's items that were submitted, in the order of the items.
+
+        :raises Gone: if the journal cannot be read.
+        """
+        with self._lock:
+            known = self._known.setdefault(folder, _Read())
+            self._known.move_to_end(folder)
+            while len(self._known) > MAX_BATCHES:
+                self._known.popitem(last=False)
+        with known.lock:
+            try:
+                self._read_on(ObjectStoragePath(folder), known)
+            except Exception as error:
+                raise Gone(f"The batch's journal cannot be read ({type(error).__name__}).") from error
+            return sorted(known.records.values(), key=index_of)
+
+    def _read_on(self, folder: ObjectStoragePath, known: _Read) -> None:
+        folder.fs.invalidate_cache()  # of listings, which another process may have made old
+        if not folder.exists():
+            return
+        found = {path.name: path for path in folder.iterdir() if SEGMENT.fullmatch(path.name)}
+        new = [
+            found[name]
+            for name in sorted(found.keys() - known.segments)
+            if found[name].stat().st_size <= MAX_SEGMENT_BYTES
+        ]
+        for record in read_records(new):
+            key = record.get("key")
+            has_place = isinstance(record.get("shown"), dict)
+            if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
+                before = known.records.get(key)
+                if before is None or before.get("status") != COMPLETED:
+                    known.records[key] = record
+        known.segments = set(found)
+
+
+def index_of(record: Mapping[str, Any]) -> int:
+    """Return an item's place in its batch."""
+    index = record["shown"].get("index")
+    return index if isinstance(index, int) else 0

@@ -1,0 +1,157 @@
+"""From what tasks left to the cards of a page: results, manifests and journals of batches, what is coming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from airflow_provider_gptimg.gallery.batch_journals import Journals, index_of
+from airflow_provider_gptimg.gallery.cards import Card, State, cards_of
+from airflow_provider_gptimg.gallery.ownership import own_journal, own_manifest
+from airflow_provider_gptimg.gallery.stored_files import Gone, manifest_lines
+from airflow_provider_gptimg.gallery.task_instances import Task
+
+PAGE = 48
+"""Cards of a page: whole rows of two, three, four, six and eight."""
+
+OVER = ("failed", "upstream_failed", "skipped", "removed")
+"""Airflow's states of tasks that make no more pictures."""
+
+_journals = Journals()
+
+
+class CardPage(NamedTuple):
+    """The cards of some tasks, how many items the first of them has, and why cards are missing."""
+
+    cards: list[Card]
+    items: int
+    progress: str | None
+    problem: str | None
+
+
+def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: int = PAGE) -> CardPage:
+    """Return what there is to show of tasks: of each, the cards of ``count`` items from ``start``."""
+    found: list[Card] = []
+    said = problem = None
+    try:
+        items = item_count(tasks[0]) if tasks else 0
+    except Gone as gone:
+        items, problem = 1, str(gone)
+    if start >= max(items, 1):
+        return CardPage([], items, None, problem)
+    for task in tasks:
+        try:
+            found += cards(task, now, start=start, count=count)
+            said = progress(task) if len(tasks) == 1 else None
+        except Gone as gone:  # the others can be shown all the same
+            problem = problem or str(gone)
+    return CardPage(found, items, said, problem)
+
+
+def item_count(task: Task) -> int:
+    """Return how many items of a batch there are to show, 1 for other tasks.
+
+    :raises Gone: if its journal cannot be read, or is not its own.
+    """
+    journal = own_journal(task)
+    if journal is not None:
+        return len(_journals.records(journal))
+    if task.manifest is None or task.result is None:
+        return 1
+    counts = [task.result.get(name) for name in ("completed", "failed")]
+    return sum(count for count in counts if isinstance(count, int) and count > 0)
+
+
+def progress(task: Task) -> str | None:
+    """Return what a batch that is under way has done, in words; None for other tasks.
+
+    :raises Gone: if its journal cannot be read, or is not its own.
+    """
+    journal = own_journal(task)
+    if journal is None or task.state in OVER:
+        return None
+    states = [record.get("status") for record in _journals.records(journal)]
+    done, failed = states.count("completed"), states.count("failed")
+    parts = [f"{done:,} done", f"{len(states) - done - failed:,} under way", f"{failed:,} failed"]
+    total = (task.batch or {}).get("total")
+    return ", ".join(parts) + (f", of {total:,}" if isinstance(total, int) else "")
+
+
+def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
+    """Return the cards of a task; of a batch, those of ``count`` items from ``start``.
+
+    :raises Gone: if its manifest or journal cannot be read, or is not its own.
+    """
+    journal, manifest = own_journal(task), own_manifest(task)
+    if journal is not None:
+        records = _journals.records(journal)[start : start + count]
+        found = [
+            card for record in records for card in cards_of(task.place, record, now, item=index_of(record))
+        ]
+        return _with_state(task, found)
+    if manifest is not None:
+        lines = _lines(manifest, start, count, task.ended)
+        return [
+            card
+            for item, line in enumerate(lines, start)
+            for card in cards_of(task.place, line, now, item=item)
+        ]
+    result = task.result
+    # A task that is made anew still has the generation's id, and nothing else, until it is done.
+    if result is not None and "generation_id" in result:
+        found = cards_of(task.place, result, now)
+    else:
+        fields = {name: str(value) for name, value in task.fields.items() if value is not None}
+        found = cards_of(task.place, {**fields, "generation_id": task.generation_id}, now)
+    return found if task.state == "success" else _with_state(task, found)
+
+
+def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
+    """Return one card of a task.
+
+    :raises Gone: if there is none.
+    """
+    journal = own_journal(task)
+    if journal is not None:
+        found: Sequence[Card] = [
+            card
+            for record in _journals.records(journal)
+            if index_of(record) == item
+            for card in cards_of(task.place, record, now, item=item)
+        ]
+    else:
+        found = cards(task, now, start=item - item % PAGE)  # the same lines as the page's, which are kept
+    for card in found:
+        if (card.item, card.index) == (item, index):
+            return card
+    raise Gone("There is no such picture.")
+
+
+def _with_state(task: Task, found: list[Card]) -> list[Card]:
+    """Say of cards that are still coming what the state of their task says of them."""
+    if task.state in OVER:
+        return [
+            replace(card, state=State.FAILED, message=_why(task)) if card.state is State.COMING else card
+            for card in found
+        ]
+    return [
+        replace(card, since=card.since or task.started) if card.state is State.COMING else card
+        for card in found
+    ]
+
+
+def _why(task: Task) -> str:
+    if task.error is not None and isinstance(task.error.get("message"), str):
+        return str(task.error["message"])
+    if task.state == "failed":
+        return "The task failed; its log has the service's reason."
+    return f"The task is {str(task.state).replace('_', ' ')}."
+
+
+@lru_cache(maxsize=32)
+def _lines(uri: str, start: int, count: int, ended: datetime | None) -> list[Mapping[str, Any]]:
+    # ``ended`` is there for the cache: another attempt may have written another manifest.
+    return manifest_lines(uri, start, count)

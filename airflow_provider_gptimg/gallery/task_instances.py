@@ -1,0 +1,241 @@
+"""What Airflow knows of the tasks that made pictures; the only module that reads its database.
+
+The REST API answers none of the questions here in one call: which tasks of a run made pictures, and
+the newest over all DAGs. The models are those that Airflow's own routes use, from 3.1 to 3.3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from airflow_provider_gptimg.gallery.cards import Place
+
+SUBMITTED = "generation_id"
+"""Key of the XCom that only a task which asked for pictures has, whatever its operator is called."""
+
+SIGNS = (SUBMITTED, "urls", "manifest", "batch")
+"""Keys of XComs that a task which made pictures has."""
+
+VALUES = ("return_value", SUBMITTED, "error", "batch")
+"""Keys of XComs that are read."""
+
+MAX_FIELDS = 100
+"""Rendered fields of a task's other instances that are read; Airflow keeps those of its last 30 runs."""
+
+MAX_LAYERS = 3
+MAX_VALUE = 1_000_000
+"""Characters of an XCom that are read; a result has some thousand."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task instance and what it left.
+
+    :param state: Airflow's name of its state, None before the scheduler has looked at it.
+    :param result: its ``return_value``, if that is a dict.
+    :param generation_id: what it submitted, if it did.
+    :param error: why it failed, a dict with ``message``, if it said so.
+    :param batch: where a batch notes what it has done so far, a dict with ``journal`` and ``total``.
+    :param fields: its rendered template fields, empty where Airflow has them no more.
+    :param other_conn_ids: connections of the task's other runs and instances, for one without fields.
+    """
+
+    place: Place
+    state: str | None
+    started: datetime | None
+    ended: datetime | None
+    result: Mapping[str, Any] | None
+    generation_id: str | None
+    error: Mapping[str, Any] | None
+    batch: Mapping[str, Any] | None
+    fields: Mapping[str, Any]
+    other_conn_ids: frozenset[str] = frozenset()
+
+    @property
+    def conn_id(self) -> str | None:
+        """The connection that it asked the service with."""
+        return _str(self.fields.get("conn_id"))
+
+    @property
+    def journal(self) -> str | None:
+        """The URI of the journal of a batch that left no manifest, yet or ever; as its XCom has it."""
+        return None if self.manifest else _str((self.batch or {}).get("journal"))
+
+    @property
+    def manifest(self) -> str | None:
+        """The URI of a batch's manifest, as its XCom has it."""
+        uri = (self.result or {}).get("manifest")
+        return uri if isinstance(uri, str) and uri else None
+
+
+def picture_tasks(session: Session, dag_id: str, run_id: str) -> dict[str, int]:
+    """Return the tasks of a run that make pictures, and how many instances each has."""
+    signed = select(XComModel.task_id).where(
+        XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == SUBMITTED
+    )
+    rows = session.execute(
+        select(TaskInstance.task_id, func.count())
+        .where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id == run_id,
+            or_(_makes_pictures(), TaskInstance.task_id.in_(signed)),
+        )
+        .group_by(TaskInstance.task_id)
+        .order_by(func.min(TaskInstance.start_date), TaskInstance.task_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def instances(
+    session: Session,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    *,
+    map_index: int | None = None,
+    limit: int,
+    offset: int = 0,
+) -> tuple[list[Task], int]:
+    """Return a page of a task's instances by map index, and how many there are."""
+    query = select(TaskInstance).where(
+        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
+    )
+    if map_index is not None:
+        query = query.where(TaskInstance.map_index == map_index)
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    page = session.scalars(query.order_by(TaskInstance.map_index).limit(limit).offset(offset))
+    return _with_records(session, list(page)), total
+
+
+def latest(
+    session: Session,
+    dag_ids: Collection[str],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    chunk: int,
+    scan: int,
+) -> Iterator[Task]:
+    """Yield tasks that made pictures, the newest first, at most ``scan`` of them.
+
+    :param since: and ``until``: limits of when they did, with a time zone.
+    """
+    when = func.max(XComModel.timestamp)
+    place = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
+    query = _signed(select(*place), dag_ids).group_by(*place)
+    if since is not None:
+        query = query.having(when >= since)
+    if until is not None:
+        query = query.having(when < until)
+    for offset in range(0, scan, chunk):
+        places = [
+            Place(*row) for row in session.execute(query.order_by(when.desc()).limit(chunk).offset(offset))
+        ]
+        if not places:
+            return
+        rows = session.scalars(select(TaskInstance).where(_at(TaskInstance, places)))
+        found = {task.place: task for task in _with_records(session, list(rows))}
+        session.close()  # its connection is not held while storage is read; the next query takes one again
+        yield from (found[place] for place in places if place in found)
+
+
+def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
+    """Return those of the DAGs that have made pictures."""
+    return sorted(session.scalars(_signed(select(XComModel.dag_id), dag_ids).distinct()))
+
+
+def _signed(query: Any, dag_ids: Collection[str]) -> Any:
+    """Narrow a query of XComs to the signs of tasks that made pictures."""
+    columns = ("dag_id", "run_id", "task_id", "map_index")
+    same = and_(*(getattr(TaskInstance, name) == getattr(XComModel, name) for name in columns))
+    return (
+        query.select_from(XComModel)
+        .join(TaskInstance, same)
+        .where(
+            XComModel.key.in_(SIGNS),
+            XComModel.dag_id.in_(dag_ids),
+            or_(XComModel.key == SUBMITTED, _makes_pictures()),
+        )
+    )
+
+
+def _makes_pictures() -> Any:
+    return TaskInstance.operator.like("%GptImg%") & ~TaskInstance.operator.like("%Upload%")
+
+
+def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
+    places = [Place(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
+    if not places:
+        return []
+    values: dict[tuple[Place, str], Any] = {}
+    wanted = select(XComModel).where(_at(XComModel, places), XComModel.key.in_(VALUES))
+    for xcom in session.scalars(wanted):
+        values[Place(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index), xcom.key] = _value(xcom.value)
+    fields = {
+        Place(kept.dag_id, kept.run_id, kept.task_id, kept.map_index): kept.rendered_fields
+        for kept in session.scalars(select(Fields).where(_at(Fields, places)))
+    }
+    none: frozenset[str] = frozenset()
+
+    def is_batch(place: Place) -> bool:
+        return (place, "batch") in values or "manifest" in (_dict(values.get((place, "return_value"))) or {})
+
+    return [
+        Task(
+            place=place,
+            state=None if row.state is None else str(getattr(row.state, "value", row.state)),
+            started=row.start_date,
+            ended=row.end_date,
+            result=_dict(values.get((place, "return_value"))),
+            generation_id=_str(values.get((place, SUBMITTED))),
+            error=_dict(values.get((place, "error"))),
+            batch=_dict(values.get((place, "batch"))),
+            fields=_dict(fields.get(place)) or {},
+            other_conn_ids=_conn_ids(session, place) if is_batch(place) and place not in fields else none,
+        )
+        for place, row in zip(places, rows, strict=True)
+    ]
+
+
+def _conn_ids(session: Session, place: Place) -> frozenset[str]:
+    kept = select(Fields).where(Fields.dag_id == place.dag_id, Fields.task_id == place.task_id)
+    found = session.scalars(kept.order_by(Fields.run_id.desc()).limit(MAX_FIELDS))
+    conn_ids = ((_dict(fields.rendered_fields) or {}).get("conn_id") for fields in found)
+    return frozenset(conn_id for conn_id in conn_ids if isinstance(conn_id, str))
+
+
+def _at(model: Any, places: Sequence[Place]) -> Any:
+    columns = tuple_(model.dag_id, model.run_id, model.task_id, model.map_index)
+    return columns.in_([(place.dag_id, place.run_id, place.task_id, place.map_index) for place in places])
+
+
+def _value(stored: Any) -> Any:
+    # As a worker stores it, a value is JSON text within the JSON column, and as the REST API of Airflow
+    # 3.1 stores it, JSON text of JSON text. An XCom backend of somebody's own may keep anything there,
+    # which is then not ours to understand.
+    for _ in range(MAX_LAYERS):
+        if not isinstance(stored, str) or stored[:1] not in ("{", '"') or len(stored) > MAX_VALUE:
+            break
+        try:
+            stored = json.loads(stored)
+        except ValueError:
+            break
+    return stored
+
+
+def _dict(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

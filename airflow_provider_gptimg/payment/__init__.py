@@ -1,0 +1,1 @@
+"""The promise: who has paid for what, and whether to pay again. Knows no Airflow."""

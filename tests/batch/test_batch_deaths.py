@@ -1,0 +1,133 @@
+"""Many small batches whose attempts die at random steps, as by SIGKILL: every item once, in the end."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_gptimg import exceptions
+from airflow_provider_gptimg.api.client import AsyncClient
+from airflow_provider_gptimg.files.storage import move
+from tests.support.batches import BatchTask, check_paid_once, connect, hurry, submissions
+
+SEEDS = range(20)
+MOST_DEATHS = 6
+
+
+class Killed(BaseException):
+    """The process is dead."""
+
+
+class Death:
+    """Strikes at a step, before or after what is done there; from then on nothing is done any more.
+
+    A step is a call to the service or a file that gets its name.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps_left = 0
+        self._after = False
+        self._dead = False
+
+    def be_due(self, steps: int, *, after: bool) -> None:
+        """Strike in so many steps."""
+        self._steps_left, self._after, self._dead = steps, after, False
+
+    def before(self) -> bool:
+        """Take a step; return whether it is the last one."""
+        with self._lock:
+            self._steps_left -= 1
+            is_last = self._steps_left == 0
+            if self._dead or (is_last and not self._after):
+                self._dead = True
+                raise Killed
+            return is_last
+
+    def after(self, is_last: bool) -> None:
+        """End a step."""
+        with self._lock:
+            self._dead = self._dead or is_last
+        if self._dead:
+            raise Killed
+
+
+@pytest.fixture
+def death(monkeypatch: pytest.MonkeyPatch) -> Death:
+    death = Death()
+    send = AsyncClient._send
+
+    async def mortal_send(client: AsyncClient, *given: Any) -> Any:
+        is_last = death.before()
+        reply = await send(client, *given)
+        death.after(is_last)
+        return reply
+
+    def mortal_move(*given: Any) -> None:
+        is_last = death.before()
+        move(*given)
+        death.after(is_last)
+
+    monkeypatch.setattr(AsyncClient, "_send", mortal_send)
+    for module in ("files.storage", "batch.json_lines"):
+        monkeypatch.setattr(f"airflow_provider_gptimg.{module}.move", mortal_move)
+    return death
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_item_exactly_once(
+    gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
+) -> None:
+    dice = random.Random(seed)
+    hurry(monkeypatch)
+    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    monkeypatch.setattr("airflow_provider_gptimg.batch.journal.MANY_SEGMENTS", dice.choice([2, 50]))
+    connect(monkeypatch, gptimg_emulator, submit_rps=dice.choice([5, 30]))
+    gptimg_emulator.configure(latency_median=dice.choice([0.05, 0.05, 1.0]))
+    faults = [
+        {"on": "submit", "kind": "reset_after", "probability": 0.2, "times": 2},
+        {"on": "submit", "kind": "status", "status": 503, "probability": 0.1, "times": 1},
+        {"on": "status", "kind": "status", "status": 500, "probability": 0.1, "times": 3},
+        {"on": "download", "kind": "truncate", "probability": 0.1, "times": 2},
+    ]
+    gptimg_emulator.faults(dice.sample(faults, dice.randrange(3)))
+    count = dice.randint(1, 9)
+    items: list[Any] = [f"Animal {number}" for number in range(count)]
+    items += dice.choices(items, k=dice.randrange(2))  # the same prompt again is another item
+    fails = dice.random() < 0.3
+    batch = BatchTask(
+        tmp_path, {"items": [*items, "[fail]"] if fails else items, "on_item_error": "continue"}
+    )
+    batch.arguments |= {"max_in_flight": dice.choice([1, 3, 1000])}
+    deaths = dice.randint(1, MOST_DEATHS)
+    for _ in range(deaths):
+        death.be_due(dice.randint(1, 50), after=dice.random() < 0.5)
+        try:
+            batch.attempt()
+        except Killed:
+            continue
+        except exceptions.GptImgBatchError:
+            continue
+        break
+    else:
+        death.be_due(1_000_000, after=False)
+        gptimg_emulator.faults([])
+        batch.attempt()
+    check(batch, gptimg_emulator, len(items), fails)
+
+
+def check(batch: BatchTask, emulator: Any, count: int, fails: bool) -> None:
+    lines = batch.manifest()
+    assert [line["index"] for line in lines] == list(range(count + fails))
+    done = [line for line in lines if line["status"] == "completed"]
+    good = [row["id"] for row in submissions(emulator) if row["status"] != "failed"]
+    assert len(good) == count
+    # A picture that came broken is fetched by the next attempt; where that was the last one, it is missing.
+    assert {line["generation_id"] for line in done} <= set(good)
+    assert len(done) >= count - 1
+    assert sorted(path.as_uri() for path in batch.pictures()) == sorted(line["uris"][0] for line in done)
+    check_paid_once(emulator)

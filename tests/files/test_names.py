@@ -1,0 +1,74 @@
+"""What stored images are called."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_gptimg.api.errors import ApiError
+from airflow_provider_gptimg.files.names import FileNames
+
+DIGEST = "0123456789abcdef" * 2
+
+
+def names(pattern: object, map_index: int = -1, task_id: str = "cards.front") -> FileNames:
+    ti: Any = SimpleNamespace(task_id=task_id, map_index=map_index)
+    return FileNames.of(pattern, ti, DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "map_index", "expected"),
+    [
+        (None, -1, ["cards.front-0123456789ab-0.png", "cards.front-0123456789ab-1.png"]),
+        (None, 7, ["cards.front-7-0123456789ab-0.png", "cards.front-7-0123456789ab-1.png"]),
+        ("cover", -1, ["cover.png", "cover-1.png"]),
+        ("cover.{format}", -1, ["cover.png", "cover-1.png"]),
+        ("2026-11-24/{index:03}", -1, ["2026-11-24/000.png", "2026-11-24/001.png"]),
+        ("{map_index}/{index}.{format}", 7, ["7/0.png", "7/1.png"]),
+        ("{identity}", 7, ["0123456789ab.png", "0123456789ab-1.png"]),
+        ("{task_id}@{index}", -1, ["cards.front@0.png", "cards.front@1.png"]),
+    ],
+)
+def test_patterns(pattern: str | None, map_index: int, expected: list[str]) -> None:
+    assert [names(pattern, map_index).name(index, "png") for index in (0, 1)] == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("", "a text is needed"),
+        (7, "a text is needed"),
+        ("../{index}", "a name below output_path"),
+        ("/abs/{index}", "a name below output_path"),
+        ("a//{index}", "a name below output_path"),
+        ("a\\{index}", "a name below output_path"),
+        ("a\n{index}", "a name below output_path"),
+        ("{index", "in braces only"),
+        ("{}", "in braces only"),
+        ("{prompt}", "in braces only"),
+        ("{index.real}", "in braces only"),
+        ("{task_id.__class__}", "in braces only"),
+    ],
+)
+def test_what_is_no_name_is_refused(pattern: object, says: str) -> None:
+    with pytest.raises(ApiError, match="file_name=") as refused:
+        names(pattern)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("pattern", ["cover", "cover-{index}.{format}"])
+def test_mapped_tasks_must_not_share_a_name(pattern: str) -> None:
+    ti: Any = SimpleNamespace(map_index=0)
+    with pytest.raises(ApiError, match=r"must contain \{map_index\} or \{identity\}"):
+        names(pattern, map_index=0).check_mapped(ti)
+    names(None, map_index=0).check_mapped(ti)
+
+
+@pytest.mark.parametrize("pattern", ["cover", "cover-{index}.{format}"])
+def test_items_must_not_share_a_name(pattern: str) -> None:
+    ti: Any = SimpleNamespace(task_id="cards", map_index=-1)
+    with pytest.raises(ApiError, match=r"must contain \{item\} or \{identity\}"):
+        FileNames.of(pattern, ti, DIGEST, item=0)
+    assert FileNames.of("{item:03}", ti, DIGEST, item=7).name(0, "png") == "007.png"

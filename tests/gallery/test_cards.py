@@ -1,0 +1,157 @@
+"""The gallery's cards, pages, policy and files; what needs a browser or users is among the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from airflow_provider_gptimg.gallery import html, task_cards
+from airflow_provider_gptimg.gallery.cards import Card, State, cards_of, origin_of
+from airflow_provider_gptimg.gallery.plugin import VIEWS, GptImgGalleryPlugin
+from airflow_provider_gptimg.links import HAS_GALLERY, ImagesLink, knows_who_looks
+from tests.support.galleries import NOW, PLACE, task
+
+LATER = (NOW + timedelta(hours=3)).isoformat()
+
+
+def rendered(*cards: Card, query: bytes = b"", **values: Any) -> tuple[str, str]:
+    request = Request({"type": "http", "root_path": "/gptimg", "query_string": query, "headers": []})
+    group = html.Group("task", list(cards), len(cards), "/x", None, None)
+    known = {"title": "t", "dag_id": "d", "run_id": "r", "siblings": 0, "number": 1, "pages": 1}
+    answer = html.page(request, "task", groups=[group], **{**known, **values})
+    return bytes(answer.body).decode(), answer.headers["content-security-policy"]
+
+
+# As JSON has them: any characters, also halves of pairs, and times at the ends of the calendar.
+TEXTS = st.text(st.characters(codec=None)) | st.text(st.sampled_from("a\ud83e\udd8a"), min_size=1)
+MOMENTS = st.tuples(st.datetimes(), st.sampled_from(["", "Z", "+14:00", "-10:00"]))
+TIMES = MOMENTS.map(lambda parts: parts[0].isoformat() + parts[1])
+ENDS = st.sampled_from(["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+14:00"])
+
+
+@settings(deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | TEXTS | TIMES | ENDS, st.lists))
+def test_whatever_a_record_holds_makes_cards(junk: Any) -> None:
+    keys = ("images", "prompt", "expires_at", "created_at", "completed_at", "request", "error", "size")
+    picture = {"url": junk, "uri": junk, "width": junk, "sha256": junk}
+    for record in (dict.fromkeys(keys, junk), {"images": [picture]}, {"error": {"message": junk}}):
+        cards = cards_of(PLACE, record, NOW)
+        assert cards
+        rendered(*cards)
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        ({"images": [{"url": "https://cdn.example/1.png"}], "expires_at": LATER}, State.READY),
+        ({"images": [{"url": "https://cdn.example/1.png"}], "expires_at": NOW.isoformat()}, State.EXPIRED),
+        ({"images": [{"uri": "s3://b/1.png"}], "expires_at": NOW.isoformat()}, State.READY),
+        ({"images": [{"url": "javascript:alert(1)"}], "expires_at": LATER}, State.EXPIRED),
+        ({"images": [], "error": {"message": "refused"}}, State.FAILED),
+        ({"images": []}, State.COMING),
+    ],
+)
+def test_states(record: dict[str, Any], state: State) -> None:
+    assert [card.state for card in cards_of(PLACE, record, NOW)] == [state]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://cdn.example/a?b=c", "https://cdn.example"),
+        ("http://127.0.0.1:8787/a", "http://127.0.0.1:8787"),
+        ("https://user:pass@cdn.example/a", "https://cdn.example"),
+        ("https://*/a", None),
+        ("https://cdn.example;script-src/a", None),
+        ("https://cdn example/a", None),
+        ("data:image/png;base64,AAAA", None),
+        ("file:///etc/passwd", None),
+        ("https://cdn.example:99999/a", None),
+        ("//cdn.example/a", None),
+    ],
+)
+def test_only_a_plain_origin_gets_into_the_policy(url: str, origin: str | None) -> None:
+    assert origin_of(url) == origin
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_prompt_writes_markup(prompt: str) -> None:
+    hostile = f'{prompt}"><script>alert(1)</script>'
+    page, policy = rendered(Card(PLACE, State.READY, prompt=hostile, url="https://cdn.example/1.png"))
+    assert page.count("<script") == 2  # its own
+    assert policy.endswith("img-src 'self' https://cdn.example")
+
+
+def test_the_way_to_other_pages_keeps_the_filter() -> None:
+    page, _ = rendered(Card(PLACE, State.COMING), query=b"map_index=3&page=2", number=2, pages=3)
+    assert 'href="?map_index=3&amp;page=1"' in page
+    assert 'href="?map_index=3&amp;page=3"' in page
+
+
+def test_only_large_pictures_of_the_service_go_through_airflow() -> None:
+    live = Card(PLACE, State.READY, url="https://cdn.example/1.png", generation_id="gen_1")
+    for resolution, is_large in ((None, False), ("1K", False), ("2K", True), ("4K", True)):
+        card = replace(live, resolution=resolution)
+        assert (html.source(card, "/g", small=True) != live.url) is is_large
+        assert html.source(card, "/g", small=False) == live.url
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "message"),
+    [
+        ({"state": "running", "generation_id": "g"}, State.COMING, None),
+        ({"state": "deferred"}, State.COMING, None),
+        ({"state": "failed"}, State.FAILED, "The task failed; its log has the service's reason."),
+        ({"state": "failed", "error": {"message": "refused"}}, State.FAILED, "refused"),
+        ({"state": "upstream_failed"}, State.FAILED, "The task is upstream failed."),
+    ],
+)
+def test_tasks_without_a_result(changes: dict[str, Any], state: State, message: str | None) -> None:
+    (card,) = task_cards.cards(task(fields={"prompt": "a fox", "n": 1}, **changes), NOW)
+    assert (card.state, card.message, card.prompt) == (state, message, "a fox")
+
+
+def test_links_lead_to_the_tab() -> None:
+    key = SimpleNamespace(dag_id="d", run_id="a/b", task_id="t", map_index=3)
+    link = ImagesLink().get_link(None, ti_key=key)  # type: ignore[arg-type]
+    assert link == "dags/d/runs/a%2Fb/tasks/t/mapped/3/plugin/gptimg-images"
+    assert link.endswith("/plugin/" + VIEWS[0]["url_route"])
+
+
+@pytest.mark.skipif(not HAS_GALLERY, reason="This Airflow has no pages of plugins that know who looks")
+def test_the_plugin_serves_what_its_views_name() -> None:
+    (app,) = GptImgGalleryPlugin.fastapi_apps
+    assert all(view["href"].startswith(app["url_prefix"].lstrip("/") + "/") for view in VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("source", "knows"),
+    [
+        ("async def get_user(\n    oauth_token: str | None = Depends(oauth2_scheme),", False),  # 3.1.0
+        ("async def get_user(\n    request: Request,\n    oauth_token: str | None", True),  # 3.1.1 and newer
+        ("", True),
+    ],
+)
+def test_a_page_is_offered_where_it_is_told_who_looks(source: str, knows: bool) -> None:
+    assert knows_who_looks(source) is knows
+
+
+def test_the_source_says_of_this_airflow_what_its_code_does() -> None:
+    from airflow.api_fastapi.core_api import security
+
+    spec = find_spec(security.__name__)
+    assert spec is not None
+    assert spec.origin is not None
+    knows = knows_who_looks(Path(spec.origin).read_text())
+    assert knows is ("request" in signature(security.get_user).parameters)
