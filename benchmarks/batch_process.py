@@ -93,7 +93,7 @@ def measure(order: Order) -> Measured:
     Storage.store = stopwatch.wrap(Storage.store)  # type: ignore[method-assign]
     before = resident_kib() / 1024
     began, cpu = time.monotonic(), time.process_time()
-    result = batch.execute({"ti": ti, "dag_run": SimpleNamespace(clear_number=0)})  # type: ignore[arg-type]
+    result = batch.execute({"ti": ti})  # type: ignore[arg-type]
     return Measured(
         completed=result["completed"],
         seconds=time.monotonic() - began,

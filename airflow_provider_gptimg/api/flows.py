@@ -76,17 +76,20 @@ def call(
     give_up_at: float,
     attempts: int = CONNECT_ATTEMPTS,
     worth: Worth | None = None,
+    before_send: Callable[[], None] = lambda: None,
 ) -> Flow[Reply]:
     """Send one request, and again while the service surely did not accept it.
 
     That is after connect errors (``attempts`` times in all), and after 429 and 503
     ``rate_limit_unavailable`` until ``give_up_at``: those say "later", not "no" (contract: Errors).
 
+    :param before_send: called each time before the request is sent; what it raises ends the flow.
     :raises ApiError: every other failure, at once.
     """
     attempt = unanswered = 0
     while True:
         attempt += 1
+        before_send()
         try:
             reply = _reply(request, (yield Send(request, worth)))
             error = wire.error_in(reply, now=clock())

@@ -21,6 +21,7 @@ from typing import IO, Any
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.json_lines import read_records, storage_named, write_lines
+from airflow_provider_gptimg.payment.receipt import Receipt
 
 INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "failed"
 """States of an item, in the order of its life."""
@@ -44,21 +45,26 @@ class State:
 
     :param status: one of the states above.
     :param attempt: the try number of the task that noted it.
-    :param generation_id: of its latest submission that was answered; so also the next three.
-    :param submissions: how many times the item has surely or possibly paid.
-    :param submitted_at: Unix seconds.
-    :param reason: the kind of its error, where it failed.
+    :param receipt: what was paid for, if a submission of it was answered.
+    :param reason: the kind of its error, if it failed.
     :param index: the item's place when it was completed.
     """
 
     status: str
     attempt: int
-    generation_id: str | None = None
-    ordinal: int = 1
-    submissions: int = 0
-    submitted_at: float = 0.0
+    receipt: Receipt | None = None
     reason: str | None = None
     index: int | None = None
+
+
+def is_newer(record: Mapping[str, Any], known_status: str, known_attempt: int) -> bool:
+    """Return whether a record of an item goes before what is known of it, in the order of the segments.
+
+    An attempt that was thought dead may still write. It only counts if it completed the item: a completed
+    item stays completed unless a later attempt says otherwise.
+    """
+    completes = record["status"] == COMPLETED and known_status != COMPLETED
+    return bool(record["attempt"] >= known_attempt or completes)
 
 
 class Journal:
@@ -115,10 +121,7 @@ class Journal:
         :param facts: more that is known of it. What is known of its submission is kept from note to note.
         """
         known = self.states.get(digest)
-        kept = {}
-        if known and known.generation_id:
-            names = ("generation_id", "ordinal", "submissions", "submitted_at")
-            kept = {name: getattr(known, name) for name in names}
+        kept = known.receipt.as_json() if known and known.receipt else {}
         record = {"key": digest, "status": status, "attempt": self.attempt, **kept, **facts}
         line = json.dumps(record)
         with self._noting:
@@ -186,16 +189,12 @@ class Journal:
         if not {"key", "status", "attempt"} <= record.keys():
             return False
         known = self.states.get(record["key"])
-        is_news = record["status"] == COMPLETED and known and known.status != COMPLETED
-        if known and record["attempt"] < known.attempt and not is_news:
-            return False  # by an attempt that was thought dead
+        if known and not is_newer(record, known.status, known.attempt):
+            return False
         self.states[record["key"]] = State(
             status=record["status"],
             attempt=record["attempt"],
-            generation_id=record.get("generation_id"),
-            ordinal=record.get("ordinal", 1),
-            submissions=record.get("submissions", 0),
-            submitted_at=record.get("submitted_at", 0.0),
+            receipt=Receipt.read(record),
             reason=(record.get("error") or {}).get("reason"),
             index=record.get("index"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from airflow.sdk.bases.decorator import task_decorator_factory
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.templater import LiteralValue
     from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
+    from airflow_provider_gptimg.payment.decision import OnClear
     from airflow_provider_gptimg.payment.submission import OnDoubt
 
     R = TypeVar("R", bound=str | LiteralValue | Mapping[str, Any])
@@ -77,7 +78,9 @@ def gptimg_task(
     end_from_trigger: bool = ...,
     poll_interval: float = ...,
     timeout: float = ...,
-    reattach: bool | Literal["or_fail"] = ...,
+    durable: bool = ...,
+    on_clear: OnClear = ...,
+    on_expired: OnDoubt = ...,
     on_ambiguous_submit: OnDoubt = ...,
     **kwargs: Any,
 ) -> _Decorator: ...

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg.batch.journal import COMPLETED, SEGMENT
+from airflow_provider_gptimg.batch.journal import SEGMENT, is_newer
 from airflow_provider_gptimg.batch.json_lines import read_records
 from airflow_provider_gptimg.gallery.stored_files import Gone
 
@@ -64,10 +64,10 @@ class Journals:
         ]
         for record in read_records(new):
             key = record.get("key")
-            has_place = isinstance(record.get("shown"), dict)
+            has_place = isinstance(record.get("shown"), dict) and {"status", "attempt"} <= record.keys()
             if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
                 before = known.records.get(key)
-                if before is None or before.get("status") != COMPLETED:
+                if before is None or is_newer(record, before["status"], before["attempt"]):
                     known.records[key] = record
         known.segments = set(found)
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk import ObjectStoragePath
@@ -25,20 +25,18 @@ from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
 from airflow_provider_gptimg.batch.plan import Order, Rules
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.runner import Runner
-from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL
+from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.payment.identity import Series, clear_number
+from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
-from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.parameters import count, one_of, seconds, templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
-from airflow_provider_gptimg.tasks.storing import check_place
 from airflow_provider_gptimg.tasks.templates import templates_named
-from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN
+from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ WATCHED = 100
 """Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
 
 
-class GptImgBatchOperator(KeyedOperator):
+class GptImgBatchOperator(GptImgTask):
     """Make many images in one task: submit at the account's rate, wait, store each as it comes.
 
     Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
@@ -82,13 +80,14 @@ class GptImgBatchOperator(KeyedOperator):
         connection, a full disk) ends the attempt in any case.
     :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
     :param deferrable: give the worker back while nothing can be submitted or stored.
+    :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
+        the rest. ``new``: after a success, make everything anew.
     :param poll_interval: seconds between two looks at a generation.
     :param timeout: seconds a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
     """
 
     _failures: Failures | None = None
-    _is_resumed = False
 
     template_fields: Sequence[str] = (
         "items",
@@ -128,6 +127,7 @@ class GptImgBatchOperator(KeyedOperator):
         on_item_error: Literal["fail", "continue"] = "fail",
         max_failed_items: int | None = None,
         deferrable: bool = True,
+        on_clear: OnClear = "continue",
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
         on_ambiguous_submit: OnDoubt = "resubmit",
@@ -156,28 +156,35 @@ class GptImgBatchOperator(KeyedOperator):
                 "max_failed_items is for on_item_error='continue'; with 'fail' the first one ends it."
             )
         self.deferrable = deferrable
+        self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
 
-    @cached_property
-    def hook(self) -> GptImgHook:
-        """The hook of the task's connection."""
-        return GptImgHook(self.conn_id)
+    @property
+    def pushed_keys(self) -> frozenset[str]:
+        """Keys of the result that the task pushes by itself."""
+        return frozenset({"manifest"})
 
-    @leaves_reason
-    def execute(self, context: Context) -> BatchResult:
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> BatchResult:
         """Begin, or go on where an earlier attempt was; defer while there is nothing to do but wait.
 
         :raises GptImgValidationError: for items that cannot be asked for, before anything is paid.
         :raises GptImgBatchError: if items failed; the manifest says which.
         :raises GptImgFinalError: if what failed cannot be mended by a retry.
         """
-        ti: Any = context["ti"]
-        series = Series.of(ti, retries=self.retries or 0, clear_number=clear_number(context), remembered=None)
+        ti = task_instance(context)
+        task = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=False)
         with templates_named(context, self.task_id), translated():
-            check_place(context, self, item=0)
-            folder = BatchFolder(self.output_path, ti, self.conn_id, series)
+            check_place(
+                context,
+                task_id=self.task_id,
+                output_path=self.output_path,
+                file_name=self.file_name,
+                verify_images=self.verify_images,
+                item=0,
+            )
+            folder = BatchFolder(self.output_path, ti, self.conn_id, task, self.on_clear)
             items = Items(self._source(), self._defaults(), folder.identity)
             total, problems = items.check()
             failures = self._failures = Failures(self._most_failures)
@@ -186,7 +193,7 @@ class GptImgBatchOperator(KeyedOperator):
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
-            if self.do_xcom_push and not self._is_resumed:
+            if self.do_xcom_push and not resumed:
                 ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": total})
             order = Order(
                 items=items,
@@ -196,7 +203,7 @@ class GptImgBatchOperator(KeyedOperator):
                 rules=self._rules(),
                 settings=self.hook.settings,
                 storage_for=partial(self._storage, ti),
-                cleared_at=series.base,
+                cleared_at=task.base,
                 trusted=folder.record.trusted,
                 log=self.log,
             )
@@ -216,18 +223,6 @@ class GptImgBatchOperator(KeyedOperator):
             ti.xcom_push(key="manifest", value=result["manifest"])
         announce(context, self.outlets, result)
         return result
-
-    def execute_complete(self, context: Context, event: Any = None) -> BatchResult:
-        """Go on after the trigger's event, whatever it says: the batch's own records know more."""
-        self._is_resumed = True
-        return self.execute(context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume, also where Airflow would only fail the task because its trigger is gone."""
-        if next_method == TRIGGER_FAIL:
-            self.log.warning("Airflow gave up the wait (%s): going on.", (next_kwargs or {}).get("error"))
-            next_method, next_kwargs = "execute_complete", None
-        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Submit no more, and say what becomes of the rest; nothing in flight can be cancelled."""

@@ -13,9 +13,8 @@ from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import references
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
-from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.parameters import templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
 from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Uploads(TypedDict):
     images: list[UploadedImage]
 
 
-class GptImgUploadOperator(KeyedOperator):
+class GptImgUploadOperator(GptImgTask):
     """Upload pictures, free of charge, and hand on URLs that ``reference_images`` takes.
 
     Each content is sent once, however often it is named. XCom: ``return_value`` (:class:`Uploads`) and
@@ -63,8 +62,7 @@ class GptImgUploadOperator(KeyedOperator):
         self.files = files
         self.conn_id = templated(conn_id)
 
-    @leaves_reason
-    def execute(self, context: Context) -> Uploads:
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Uploads:
         """Check every file, then upload them.
 
         :raises GptImgValidationError: for what is no picture of 1 byte to 10 MB; nothing was sent.
@@ -73,9 +71,7 @@ class GptImgUploadOperator(KeyedOperator):
         """
         with templates_named(context, self.task_id), translated():
             files = _files(references(self.files, "files") or [])
-        urls = GptImgHook(self.conn_id).run(
-            upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE)
-        )
+        urls = self.hook.run(upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE))
         images = [
             UploadedImage(
                 index=index,

@@ -13,6 +13,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch import journal as module
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, Journal
+from airflow_provider_gptimg.payment.receipt import Receipt
 
 
 def opened(folder: Path, attempt: int = 1) -> Journal:
@@ -41,12 +42,7 @@ def test_what_is_known_of_a_submission_is_kept_from_note_to_note(tmp_path: Path)
     assert again.states == journal.states
     state = again.states["a"]
     assert (state.status, state.attempt, state.reason) == (FAILED, 1, "download")
-    assert (state.generation_id, state.ordinal, state.submissions, state.submitted_at) == (
-        "task_a",
-        2,
-        2,
-        5.0,
-    )
+    assert state.receipt == Receipt(generation_id="task_a", ordinal=2, submissions=2, submitted_at=5.0)
     with again.records() as record_of:
         assert (record_of("a") or {})["error"]["message"] == "broken"
         assert record_of("b") is None
@@ -217,7 +213,8 @@ def test_a_late_word_of_an_older_attempt_does_not_hide_what_a_newer_one_paid(tmp
     old.note("a", WITHDRAWN)
     old.flush()  # under a later name
     known = opened(tmp_path, attempt=3).states["a"]
-    assert (known.status, known.generation_id) == (SUBMITTED, "task_a")
+    assert known.receipt is not None
+    assert (known.status, known.receipt.generation_id) == (SUBMITTED, "task_a")
 
 
 def test_an_item_that_can_no_longer_be_stored_in_its_place_has_failed(tmp_path: Path) -> None:
