@@ -86,7 +86,7 @@ def measure(order: Order) -> Measured:
         task_id="images", items=items, output_path=f"file://{order.folder}/out", deferrable=False
     )
     ti = SimpleNamespace(
-        dag_id="bench", run_id="run", task_id="images", map_index=-1, try_number=1, max_tries=0
+        id="bench", dag_id="bench", run_id="run", task_id="images", map_index=-1, try_number=1, max_tries=0
     )
     ti.xcom_push = lambda key, value: None
     stopwatch = _Stopwatch()

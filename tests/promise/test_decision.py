@@ -70,7 +70,7 @@ def test_a_deleted_run_of_the_same_name_is_another() -> None:
 
 
 def test_after_many_clears_a_series_has_a_name_of_its_own() -> None:
-    record = replace(cases.GIVEN, series="5", base=5)
+    record = replace(cases.GIVEN, series="5", base=5, given_by=6)
     assert decide(on(cases.KEYLESS, try_number=7, base=3, record=record)).series == "6"
 
 
