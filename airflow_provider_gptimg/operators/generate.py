@@ -222,7 +222,13 @@ class GptImgGenerateOperator(StoringWait):
             deadline = submission.submitted_at + self.timeout
             if self.deferrable:
                 self._defer(context, generation.id, facts, deadline)
-            generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
+            generation = self.hook.wait_until(
+                generation.id,
+                pace=self.pace,
+                deadline=deadline,
+                kind=self.kind(facts),
+                since=submission.submitted_at,
+            )
         return self.finish(context, generation, facts)
 
     def reference_uris(self) -> list[str]:

@@ -68,6 +68,10 @@ class GenerationWait(KeyedOperator):
         """Return what a result repeats of its request, as far as this task knows it."""
         raise NotImplementedError
 
+    def kind(self, asked: Asked) -> str | None:
+        """Return which generations take about as long as this one; None where its model is not known."""
+        return kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None
+
     def store(self, context: Context, asked: Asked) -> Store | None:
         """Return what stores an image, None where the service's URLs are handed on."""
         return None
@@ -142,7 +146,7 @@ class GenerationWait(KeyedOperator):
                 exponential_backoff=pace.exponential,
                 max_wait=pace.max_wait,
                 end_task=end_task,
-                kind=kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None,
+                kind=self.kind(asked),
             ),
             method_name="execute_complete",
             kwargs={
@@ -200,7 +204,8 @@ class GenerationWait(KeyedOperator):
                 self.log.warning(
                     "The triggerer gave up the wait (%s): this worker waits on.", told.get("message")
                 )
-                generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
+                kind = self.kind(asked or self.asked())
+                generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline, kind=kind)
         except Exception as error:
             raise self.stopped(named(error, generation_id)) from error
         if generation.is_final:

@@ -126,7 +126,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
                     self.poll_interval,
                     time.time,
                     since=began,
-                    advise=not self.exponential_backoff and self.max_wait is None,
+                    advise=pace.is_advisable,
                 )
                 generation = await client.run(
                     flows.wait(
