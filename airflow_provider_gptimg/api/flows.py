@@ -139,6 +139,11 @@ class Pace:
     exponential: bool = False
     max_wait: float | None = None
 
+    @property
+    def is_advisable(self) -> bool:
+        """Whether a schedule may move the looks: somebody who says more than the interval wants just that."""
+        return not self.exponential and self.max_wait is None
+
     def pause(self, looks: int) -> float:
         """Return the seconds to sleep after ``looks`` looks."""
         pause = self.interval * random.uniform(0.9, 1.1)
@@ -193,13 +198,13 @@ def wait(
     """Wait until a generation is completed, and return it with its images.
 
     :param deadline: Unix seconds; there is one last look at it.
-    :param first_look_after: seconds before the first look, the pace's own pause by default.
-    :param course: what was learned of such generations; it goes before the pace where it has advice.
+    :param first_look_after: seconds before the first look; by default what the course or the pace says.
+    :param course: what is known of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
     """
     looks, unknown = 0, set()
-    pause = pace.pause(1) if first_look_after is None else first_look_after
+    pause = _pause(pace, course, 1) if first_look_after is None else first_look_after
     while True:
         yield Sleep(_until(deadline, pause, clock))
         generation = yield from look(
@@ -215,8 +220,12 @@ def wait(
             on_unknown_status(generation.status)
         if clock() >= deadline:
             raise _timeout(generation_id, f"its status is still {generation.status!r}")
-        advised = course.pause() if course else None
-        pause = pace.pause(looks) if advised is None else max(MIN_PAUSE, advised)
+        pause = _pause(pace, course, looks)
+
+
+def _pause(pace: Pace, course: Course | None, looks: int) -> float:
+    advised = course.pause() if course else None
+    return pace.pause(looks) if advised is None else max(MIN_PAUSE, advised)
 
 
 def _until(deadline: float, pause: float, clock: Clock) -> float:

@@ -120,16 +120,16 @@ class Maker:
             return generation
         fields, deadline = item.fields, self._deadline(known)
         kind = kind_of(fields["model"], fields["resolution"], fields["n"])
-        schedule = self._client.schedules.of(kind)
+        pace, schedule = self._rules.pace, self._client.schedules.of(kind)
         self.waiting[item.digest] = Waiting(generation.id, deadline, kind)
         try:
             return await self._client.run(
                 flows.wait(
                     generation.id,
-                    pace=self._rules.pace,
+                    pace=pace,
                     deadline=deadline,
                     clock=time.time,
-                    course=Course(schedule, self._rules.pace.interval, time.time, since=known.submitted_at),
+                    course=Course(schedule, pace.interval, time.time, since=known.submitted_at),
                 )
             )
         finally:

@@ -95,7 +95,7 @@ class GptImgDownloadOperator(GenerationWait):
         if not generation.is_final:
             if self.deferrable and may_defer:
                 self.defer_wait(context, kept)
-            generation = self.wait_here(generation_id, kept.deadline)
+            generation = self.wait_here(kept)
         return self.hand_on(context, generation, kept)
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:

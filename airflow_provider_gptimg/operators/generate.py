@@ -215,6 +215,7 @@ class GptImgGenerateOperator(GenerationWait):
             deadline=(receipt.submitted_at or time.time()) + self.timeout,
             try_number=ti.try_number,
             asked=facts,
+            submitted_at=receipt.submitted_at,
             digest=digest,
             returned=None if returned is None else dict(returned),
             ends_in_triggerer=ends_in_triggerer,
@@ -275,7 +276,7 @@ class GptImgGenerateOperator(GenerationWait):
                 if kept.ends_in_triggerer:
                     task_instance(context).xcom_push(key=ASKED_KEY, value=kept.asked)
                 self.defer_wait(context, kept)
-            generation = self.wait_here(generation.id, kept.deadline)
+            generation = self.wait_here(kept)
         return self.hand_on(context, generation, kept)
 
     def _submit(self, attempt: Attempt, decision: Decision, request: GenerationRequest) -> Submission:

@@ -96,7 +96,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         if may_defer:
             self.defer_wait(context, kept)
         try:
-            generation = self.wait_here(kept.generation_id, deadline)
+            generation = self.wait_here(kept)
         except GptImgError as error:
             raise self.gave_up(error) from error
         return self.hand_on(context, generation, kept)

@@ -21,6 +21,7 @@ class Deferral:
     :param deadline: until when, in Unix seconds.
     :param try_number: the attempt that deferred. Airflow 3.0 may resume another one with it.
     :param asked: what the result repeats of the request.
+    :param submitted_at: when it was submitted, in Unix seconds; None if another task did that.
     :param digest: the identity that submitted; None in tasks that only wait.
     :param returned: what a decorated function returned.
     :param ends_in_triggerer: whether the trigger was to end the task.
@@ -30,6 +31,7 @@ class Deferral:
     deadline: float
     try_number: int
     asked: Asked
+    submitted_at: float | None = None
     digest: str | None = None
     returned: dict[str, Any] | None = None
     ends_in_triggerer: bool = False

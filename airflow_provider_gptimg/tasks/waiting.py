@@ -99,7 +99,6 @@ class GenerationWait(GptImgTask):
         if self.execution_timeout is not None:
             # Airflow 3 measures each stay on a worker for itself, and nothing in between.
             deadline = min(deadline, ti.start_date.timestamp() + self.execution_timeout.total_seconds())
-        model = kept.asked["model"]
         self.defer(
             trigger=GptImgGenerationTrigger(
                 generation_id=kept.generation_id,
@@ -109,7 +108,7 @@ class GenerationWait(GptImgTask):
                 exponential_backoff=pace.exponential,
                 max_wait=pace.max_wait,
                 end_task=kept.ends_in_triggerer,
-                kind=kind_of(model, kept.asked["resolution"], self.n) if model else None,
+                kind=self.kind(kept.asked),
             ),
             method_name="execute_complete",
             kwargs=replace(kept, deadline=deadline).as_kwargs(ti),
@@ -125,16 +124,26 @@ class GenerationWait(GptImgTask):
                 self.log.warning(
                     "The triggerer gave up the wait (%s). This worker waits on.", event.get("message")
                 )
-                generation = self.wait_here(kept.generation_id, kept.deadline)
+                generation = self.wait_here(kept)
         except Exception as error:
             raise self.gave_up(named(error, kept.generation_id)) from error
         if not generation.is_final:
             self.defer_wait(context, kept)
         return self.hand_on(context, generation, kept)
 
-    def wait_here(self, generation_id: str, deadline: float) -> Generation:
-        """Wait on this worker until a deadline (Unix seconds)."""
-        return self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
+    def wait_here(self, kept: Deferral, deadline: float | None = None) -> Generation:
+        """Wait on this worker, until its deadline or another one (Unix seconds)."""
+        return self.hook.wait_until(
+            kept.generation_id,
+            pace=self.pace,
+            deadline=kept.deadline if deadline is None else deadline,
+            kind=self.kind(kept.asked),
+            since=kept.submitted_at,
+        )
+
+    def kind(self, asked: Asked) -> str | None:
+        """Return which generations take about as long as this one; None if its model is not known."""
+        return kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None
 
     def look(self, generation_id: str, *, patience: float) -> Generation:
         """Look once at a generation, and for so many seconds again if the network fails."""
@@ -143,7 +152,7 @@ class GenerationWait(GptImgTask):
 
     def _look(self, kept: Deferral, event: Mapping[str, Any]) -> Generation:
         if event.get("status") == TIMED_OUT:
-            return self.wait_here(kept.generation_id, time.time())
+            return self.wait_here(kept, time.time())
         return self.look(kept.generation_id, patience=RESUME_PATIENCE)
 
     def reference_uris(self) -> list[str]:
