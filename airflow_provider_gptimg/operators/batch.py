@@ -16,9 +16,10 @@ from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.assets import announce
+from airflow_provider_gptimg.batch.columns import Columns
 from airflow_provider_gptimg.batch.failures import Failures
 from airflow_provider_gptimg.batch.folder import BatchFolder
-from airflow_provider_gptimg.batch.items import Item, Items, refusal
+from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
@@ -63,13 +64,17 @@ class GptImgBatchOperator(KeyedOperator):
     storage, in ``.gptimg`` below ``output_path``.
 
     XCom: ``batch`` at once (where its journal is, how many items); in the end ``return_value``
-    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for
-    each item ``index``, ``id``, ``status``, ``request``, ``generation_id``, ``uris``, ``images`` (as in
+    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for each item ``index``, ``id``,
+    ``status``, ``request``, ``row``, ``generation_id``, ``uris``, ``images`` (as in
     :class:`~airflow_provider_gptimg.result.Result`), ``submissions``, times, and ``error``.
 
     :param items: prompts, or dicts with ``prompt`` and any of ``size``, ``resolution``, ``n``, ``model``,
-        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, or the
-        path or URI of a file that ends with ``.jsonl``, ``.ndjson`` or ``.csv``. (templated)
+        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, a DataFrame of
+        pandas or polars, or the path or URI of a file that ends with ``.jsonl``, ``.ndjson``, ``.csv`` or
+        ``.tsv``, also with ``.gz`` after it. (templated)
+    :param columns: which column or key is which, where they are called otherwise: ``{"id": "sku", "prompt":
+        "text"}``; ``{"size": None}`` if ``size`` is something else. Names are compared without case and
+        blanks. All other columns and keys are kept, and come back in the manifest as ``row``.
     :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
     :param size: and the other request fields: for items that do not say their own. (templated)
     :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index.
@@ -113,8 +118,9 @@ class GptImgBatchOperator(KeyedOperator):
     def __init__(
         self,
         *,
-        items: Iterable[str | Mapping[str, Any]] | str | os.PathLike[str] | XComArg,
+        items: Iterable[Any] | str | os.PathLike[str] | XComArg,
         output_path: str | XComArg,
+        columns: Mapping[str, str | None] | None = None,
         size: str | XComArg = "1:1",
         resolution: str | XComArg = "1K",
         n: int | str | XComArg = 1,
@@ -136,6 +142,8 @@ class GptImgBatchOperator(KeyedOperator):
         super().__init__(**kwargs)
         # Read once, copied often.
         self.items: Any = list(items) if isinstance(items, Iterator) else items
+        Columns(columns)  # which checks it
+        self.columns = columns
         self.output_path = templated(output_path)
         self.size = templated(size)
         self.resolution = templated(resolution)
@@ -178,21 +186,24 @@ class GptImgBatchOperator(KeyedOperator):
         with templates_named(context, self.task_id), translated():
             check_place(context, self, item=0)
             folder = BatchFolder(self.output_path, ti, self.conn_id, series)
-            items = Items(self._source(), self._defaults(), folder.identity)
-            total, problems = items.check()
+            items = Items(self.items, self._defaults(), folder.identity, Columns(self.columns))
+            checked = items.check()
             failures = self._failures = Failures(self._most_failures)
-            if self._most_failures is not None and len(problems) > self._most_failures:
-                raise refusal(total, problems)
+            if self._most_failures is not None and len(checked.problems) > self._most_failures:
+                raise checked.refusal()
+        if not self._is_resumed:
+            for note in checked.notes:
+                self.log.info("%s", note)
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
             if self.do_xcom_push and not self._is_resumed:
-                ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": total})
+                ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": checked.total})
             order = Order(
                 items=items,
                 journal=journal,
                 failures=failures,
-                progress=Progress(total),
+                progress=Progress(checked.total),
                 rules=self._rules(),
                 settings=self.hook.settings,
                 storage_for=partial(self._storage, ti),
@@ -240,11 +251,6 @@ class GptImgBatchOperator(KeyedOperator):
     @property
     def _most_failures(self) -> int | None:
         return 0 if self.on_item_error == "fail" else self.max_failed_items
-
-    def _source(self) -> Any:
-        # Results of mapped tasks come as a sequence that asks the API server for each, each time.
-        is_lazy = isinstance(self.items, Iterable) and not isinstance(self.items, (str, Mapping, os.PathLike))
-        return list(self.items) if is_lazy else self.items
 
     def _defaults(self) -> dict[str, Any]:
         model = self.hook.settings.default_model if self.model is None else self.model

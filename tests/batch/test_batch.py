@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from airflow.sdk import ObjectStoragePath, task
 from PIL import Image
@@ -123,13 +124,18 @@ def test_items_of_other_tasks(emulator: Any, tmp_path: Path, database: None) -> 
             return f"A {animal}"
 
         listed, mapped = prompts(), prompt.expand(animal=["owl", "cat", "hen"])
-        for task_id, items in (("listed", listed), ("mapped", mapped)):
+        table = pandas.DataFrame({"Prompt": ["A fox", "{{ not_a_template }}"], "price": [1.5, None]})
+        for task_id, items in (("listed", listed), ("mapped", mapped), ("table", table)):
             GptImgBatchOperator(
                 task_id=task_id, items=items, output_path=f"{tmp_path.as_uri()}/{task_id}", poll_interval=0.2
             )
     assert pipeline.run() == "success", pipeline.errors
     assert pipeline.xcom("listed")["completed"] == 2
     assert pipeline.xcom("mapped")["completed"] == 3
+    assert pipeline.xcom("table")["completed"] == 2
+    lines = (tmp_path / "table").glob("*.jsonl").__next__().read_text().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [{"price": 1.5}, {"price": None}]
+    assert json.loads(lines[1])["request"]["prompt"] == "{{ not_a_template }}"
     assert pipeline.xcom("mapped", "manifest") == pipeline.xcom("mapped")["manifest"]
 
 
@@ -145,7 +151,13 @@ BAD = [
     ({"prompt": "A fox", "n": True}, "n=True"),
     ({"prompt": "A fox", "size": "17:3"}, "size='17:3'"),
     ({"prompt": "A fox", "resolution": "8K"}, "resolution='8K'"),
-    ({"prompt": "A fox", "colour": "red"}, "'colour' is none of prompt, size"),
+    ({"text": "A fox", "colour": "red"}, "its keys are text, colour; say which one it is"),
+    ({"prompt": "A fox", "resolutoin": "4K"}, "'resolutoin' looks like resolution"),
+    (
+        {"prompt": "A fox", "image_urls": ["https://example.com/a.png"]},
+        "'image_urls' looks like reference_images",
+    ),
+    ({"prompt": "A fox", "Prompt": "A bear"}, "prompt is there twice"),
     ({"prompt": "A fox", "extra_body": {1: 2, "a": 3}}, "plain JSON"),
     ({"prompt": "A fox", "extra_body": {"n": 2}}, "extra_body={'n': 2}"),
     ({"prompt": "A fox", "reference_images": "http://"}, "reference_images='http://'"),
@@ -186,7 +198,7 @@ def test_what_are_no_items(emulator: Any, tmp_path: Path, items: Any, says: str)
     ("name", "content", "says"),
     [
         ("items.jsonl", b'"A fox"\n{"prompt":', "line 2 is not JSON"),
-        ("items.jsonl", b"\xff\xfe", "it cannot be read"),
+        ("items.jsonl", b'"\xe9"', "it cannot be read"),
         ("items.jsonl", b"\n", "there is no item"),
         ("items.csv", b"prompt,n\nA fox\n", "line 2 has not as many cells"),
         ("items.csv", b"prompt,n\nA fox,1,2\n", "line 2 has not as many cells"),
