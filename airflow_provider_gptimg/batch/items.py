@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.batch.columns import Columns, Record, no_prompt
 from airflow_provider_gptimg.batch.item_files import ENDINGS, ItemFile
@@ -22,11 +22,8 @@ from airflow_provider_gptimg.batch.json_lines import plain_json
 from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.result import PROMPT_CHARACTERS
 
-_SHOWN = 5
-"""Maximum number of bad items that one message names."""
-
-_ROW_NAMES = 20
-"""Maximum number of columns that the log names."""
+_LABEL = 80
+"""Maximum number of characters of an id in a message."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ class Item:
     :param index: its place in the batch, from 0.
     :param id: the author's own name for it, handed on as it is if JSON can say it, else as text.
     :param fields: what is asked for, with the batch's values filled in.
-    :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of how
-        many such items came before. So it does not depend on the item's place.
+    :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of the
+        item's id; without one, of how many such items came before. So it does not depend on its place.
     :param problem: why it cannot be asked for.
     :param row: what else the author says of it, as plain JSON; it is only passed on.
     """
@@ -50,11 +47,21 @@ class Item:
     row: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def label(self) -> str:
+        """What messages call it: ``item 'sku-7'``; ``item 3`` where it has no id."""
+        return label_of(self.index, self.id)
+
+    @property
     def shown(self) -> dict[str, Any]:
         """What a journal keeps of the request, for those who look on before there is a manifest."""
         names = ("model", "size", "resolution")
         prompt = str(self.fields.get("prompt"))[:PROMPT_CHARACTERS]
-        return {"index": self.index, "prompt": prompt, **{name: self.fields.get(name) for name in names}}
+        return {
+            "index": self.index,
+            "id": self.id,
+            "prompt": prompt,
+            **{name: self.fields.get(name) for name in names},
+        }
 
     def request(self, *, with_files: bool = True) -> GenerationRequest:
         """Return the request, checked.
@@ -69,31 +76,6 @@ class Item:
         return GenerationRequest.checked(prompt, **fields, reference_images=references(images))
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What a look at all items found.
-
-    :param total: how many there are.
-    :param problems: those that cannot be asked for, and why.
-    :param notes: what the author should know, a sentence each.
-    """
-
-    total: int
-    problems: list[tuple[Item, ApiError]]
-    notes: list[str]
-
-    def refusal(self) -> ApiError:
-        """Return the error for items that cannot be asked for."""
-        problems = self.problems
-        named = "; ".join(f"item {item.index}: {error.message}" for item, error in problems[:_SHOWN])
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        return ApiError(
-            Kind.INVALID,
-            f"{len(problems)} of {self.total} items are not allowed: {named}{more}",
-            field="items",
-        )
-
-
 class Items:
     """All items of a batch; iterating reads them anew.
 
@@ -101,59 +83,54 @@ class Items:
     :param defaults: the batch's own values.
     :param identity: the batch's, which goes into each item's.
     :param columns: which column or key is which.
+    :param needs_ids: whether an item without an id cannot be made, because files are named by it.
     :raises ApiError: INVALID if the source is none of these.
     """
 
-    def __init__(self, source: object, defaults: Mapping[str, Any], identity: str, columns: Columns) -> None:
-        self._source = _opened(source, columns)
+    def __init__(
+        self,
+        source: object,
+        defaults: Mapping[str, Any],
+        identity: str,
+        columns: Columns,
+        *,
+        needs_ids: bool = False,
+    ) -> None:
+        self.source = _opened(source, columns)
         self._defaults = defaults
         self._identity = identity
         self._columns = columns
+        self._needs_ids = needs_ids
 
     def __iter__(self) -> Iterator[Item]:
         seen: Counter[bytes] = Counter()
-        for index, given in enumerate(self._source):
+        for index, given in enumerate(self.source):
             yield self._item(index, given, seen)
 
-    def check(self) -> Checked:
-        """Look at all items. Nothing is sent, and no reference image is read.
-
-        :raises ApiError: INVALID if the items cannot be read, or there are none.
-        """
-        total, problems, row_names = 0, [], dict[str, None]()
-        for item in self:
-            total += 1
-            row_names.update(dict.fromkeys(item.row))
-            try:
-                if item.problem is not None:
-                    raise item.problem
-                item.request(with_files=False)
-            except ApiError as error:
-                problems.append((item, error))
-        if total == 0:
-            raise invalid("items", self._source, "there is no item")
-        notes = []
-        if skipped := getattr(self._source, "skipped", 0):
-            notes.append(f"Empty rows that were skipped: {skipped}.")
-        if row_names:
-            named = ", ".join(list(row_names)[:_ROW_NAMES])
-            more = ", …" if len(row_names) > _ROW_NAMES else ""
-            notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
-        return Checked(total, problems, notes)
+    @property
+    def skipped(self) -> int:
+        """How many rows said nothing when they were last read."""
+        return self.source.skipped if isinstance(self.source, (ItemFile, ItemTable)) else 0
 
     def _item(self, index: int, given: object, seen: Counter[bytes]) -> Item:
         name, row = None, dict[str, Any]()
         try:
             said, row = self._said(given)
             name = _name(said.pop("id", None))
+            if name is None and self._needs_ids:
+                raise invalid("id", None, "file_name has {id} in it, so every item needs one")
             fields = self._fields(given, said)
-            text, problem = _canonical(fields), None
+            text, problem = canonical(fields), None
         except ApiError as error:
             fields, problem = {"prompt": _shown(given)}, error
-            text = _canonical(fields)
+            text = canonical(fields)
         sent = hashlib.sha256(text.encode()).digest()
-        made_of = f"{self._identity}\0{sent.hex()}\0{seen[sent]}"
-        seen[sent] += 1
+        if name is None:
+            which = str(seen[sent])
+            seen[sent] += 1
+        else:
+            which = f"id\0{json.dumps(str(name))}"
+        made_of = f"{self._identity}\0{sent.hex()}\0{which}"
         digest = hashlib.sha256(made_of.encode()).hexdigest()[:40]
         return Item(index, name, fields, digest, problem, row)
 
@@ -177,6 +154,14 @@ class Items:
         return fields
 
 
+def label_of(index: int, name: object) -> str:
+    """Return what messages call the item with an index and an id, None where it has no id."""
+    if name is None:
+        return f"item {index}"
+    shown = repr(str(name))
+    return f"item {shown if len(shown) <= _LABEL else f'{shown[:_LABEL]}…'}"
+
+
 def _name(given: object) -> Any:
     """Return an item's own name as JSON can say it, None where it has none."""
     if isinstance(given, float):
@@ -185,10 +170,13 @@ def _name(given: object) -> Any:
         return int(given) if given.is_integer() else str(given)
     if given is None or isinstance(given, int):
         return given
-    return str(given).strip() or None
+    name = str(given).strip()
+    if "\0" in name:
+        raise invalid("id", name, "a NUL cannot be stored by every database")
+    return name or None
 
 
-def _canonical(fields: Mapping[str, Any]) -> str:
+def canonical(fields: Mapping[str, Any]) -> str:
     """Return the same text for the same fields; a value that JSON cannot say will be refused."""
     try:
         return json.dumps(fields, sort_keys=True, default=str)

@@ -118,7 +118,7 @@ class Maker:
             give_up_at=time.time() + self._rules.timeout,
             clock=time.time,
             # Of what the journal knows it is no news that it is found.
-            report=lambda sentence: log("Item %d: %s", item.index, sentence),
+            report=lambda sentence: log("For %s: %s", item.label, sentence),
         )
         return await self._client.run(_unless(lambda: self._order.failures.is_stopped, reconciler.submit()))
 
@@ -172,7 +172,7 @@ class Maker:
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
-        self._order.log.warning("Item %d failed: %s", item.index, error)
+        self._order.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
             self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")
 

@@ -19,7 +19,8 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.batch.columns import Columns
 from airflow_provider_gptimg.batch.failures import Failures
 from airflow_provider_gptimg.batch.folder import BatchFolder
-from airflow_provider_gptimg.batch.items import Item, Items
+from airflow_provider_gptimg.batch.item_check import check
+from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
@@ -28,7 +29,7 @@ from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
-from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.names import FileNames, fields_of
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
@@ -77,7 +78,8 @@ class GptImgBatchOperator(KeyedOperator):
         blanks. All other columns and keys are kept, and come back in the manifest as ``row``.
     :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
     :param size: and the other request fields: for items that do not say their own. (templated)
-    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index.
+    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index,
+        ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
     :param conn_id: a connection of type ``gptimg``. (templated)
@@ -186,14 +188,22 @@ class GptImgBatchOperator(KeyedOperator):
         with templates_named(context, self.task_id), translated():
             check_place(context, self, item=0)
             folder = BatchFolder(self.output_path, ti, self.conn_id, series)
-            items = Items(self.items, self._defaults(), folder.identity, Columns(self.columns))
-            checked = items.check()
+            items = Items(
+                self.items,
+                self._defaults(),
+                folder.identity,
+                Columns(self.columns),
+                needs_ids="id" in self._named_by,
+            )
+            checked = check(items)
             failures = self._failures = Failures(self._most_failures)
             if self._most_failures is not None and len(checked.problems) > self._most_failures:
                 raise checked.refusal()
         if not self._is_resumed:
             for note in checked.notes:
                 self.log.info("%s", note)
+            if checked.warning:
+                self.log.warning("%s", checked.warning)
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
@@ -252,6 +262,10 @@ class GptImgBatchOperator(KeyedOperator):
     def _most_failures(self) -> int | None:
         return 0 if self.on_item_error == "fail" else self.max_failed_items
 
+    @property
+    def _named_by(self) -> set[str]:
+        return set() if self.file_name is None else fields_of(self.file_name)
+
     def _defaults(self) -> dict[str, Any]:
         model = self.hook.settings.default_model if self.model is None else self.model
         defaults = {"size": self.size, "resolution": self.resolution, "n": self.n, "model": model}
@@ -265,13 +279,13 @@ class GptImgBatchOperator(KeyedOperator):
             timeout=self.timeout,
             on_ambiguous=self.on_ambiguous_submit,
             may_leave=self.deferrable,
-            is_named_by_place=self.file_name is not None and "{identity" not in self.file_name,
+            is_named_by_place="item" in self._named_by and not self._named_by & {"identity", "id"},
         )
 
     def _storage(self, ti: Any, item: Item, size: Pixels | None) -> Storage:
         return Storage(
             folder=self.output_path,
-            names=FileNames.of(self.file_name, ti, item.digest, item=item.index),
+            names=FileNames.of(self.file_name, ti, item.digest, item=item.index, item_id=item.id),
             settings=self.hook.settings,
             size=size,
             decode=self.verify_images,
@@ -303,7 +317,10 @@ class GptImgBatchOperator(KeyedOperator):
 
     def _fail(self, failures: Failures, result: BatchResult) -> NoReturn:
         left = result["total"] - result["completed"] - result["failed"]
-        first = f" The first: {result['failed_items'][0]['message']}" if result["failed_items"] else ""
+        first = ""
+        if result["failed_items"]:
+            failure = result["failed_items"][0]
+            first = f" The first, {label_of(failure['index'], failure['id'])}: {failure['message']}"
         what_next = "a Clear" if failures.final else "a retry or a Clear"
         message = (
             f"{result['failed']} of {result['total']} items failed, {result['completed']} are stored, {left} "

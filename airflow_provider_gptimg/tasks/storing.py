@@ -64,7 +64,7 @@ def check_place(context: Context, task: Any, *, item: int | None = None) -> None
     ti: Any = context["ti"]
     with translated():
         check_folder(task.output_path)
-        names = FileNames.of(task.file_name, ti, "0" * 40, item=item)
+        names = FileNames.of(task.file_name, ti, "0" * 40, item=item, item_id=item)
         if not is_own(context, task.task_id, "file_name"):
             names.check_mapped(ti)
         if task.verify_images:

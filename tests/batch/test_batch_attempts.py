@@ -237,6 +237,26 @@ def test_a_clear_of_a_failed_batch_pays_for_what_is_missing(emulator: Any, tmp_p
     assert len(submissions(emulator)) == 7
 
 
+def test_ids_tell_rows_apart_that_ask_for_the_same(emulator: Any, tmp_path: Path) -> None:
+    fox = [{"id": f"fox {number}", "prompt": "A fox"} for number in range(3)]
+    arguments = {"items": [*fox, {"id": "bad", "prompt": "[fail]"}], "on_item_error": "continue"}
+    batch = BatchTask(tmp_path, {**arguments, "max_failed_items": 0})
+    with pytest.raises(exceptions.GptImgBatchError, match="The first, item 'bad': "):
+        batch.attempt()
+    names = {path.name for path in batch.pictures()}
+    batch.arguments["items"] = [{"id": "new", "prompt": "A fox"}, *reversed(fox)]
+    batch.clear()
+    assert batch.attempt()["completed"] == 4
+    assert len(submissions(emulator)) == 3 + 1 + 1
+    (added,) = {path.name for path in batch.pictures()} - names
+    assert added.startswith("images-new-")
+    for line in batch.manifest():
+        (image,) = line["images"]
+        stored = image["uri"].removeprefix(tmp_path.as_uri() + "/")
+        assert stored.startswith(f"images-{line['id'].replace(' ', '_')}-")
+        assert hashlib.sha256((tmp_path / stored).read_bytes()).hexdigest() == image["sha256"]
+
+
 def test_items_that_moved_take_their_names_along(emulator: Any, tmp_path: Path) -> None:
     arguments = {"items": animals(3), "file_name": "{item}.{format}", "on_item_error": "continue"}
     batch = BatchTask(tmp_path, {**arguments, "max_failed_items": 0})

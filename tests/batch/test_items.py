@@ -16,6 +16,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch.columns import Columns
+from airflow_provider_gptimg.batch.item_check import Checked, check
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.json_lines import strict_json
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
@@ -30,7 +31,7 @@ def items_of(source: object, columns: Mapping[str, str | None] | None = None) ->
 
 def listed(source: object, columns: Mapping[str, str | None] | None = None) -> list[Item]:
     found = items_of(source, columns)
-    assert found.check().problems == []
+    assert check(found).problems == []
     assert list(found) == list(found)  # read anew, the same comes
     return list(found)
 
@@ -41,7 +42,7 @@ def prompts(source: object, columns: Mapping[str, str | None] | None = None) -> 
 
 def refused(source: object, columns: Mapping[str, str | None] | None = None) -> str:
     with pytest.raises(ApiError) as error:
-        items_of(source, columns).check()
+        check(items_of(source, columns))
     assert error.value.kind is Kind.INVALID
     return error.value.message
 
@@ -92,7 +93,7 @@ def test_what_is_only_passed_on_is_said_and_changes_no_identity(tmp_path: Path) 
     before = listed([{"prompt": "A fox", "price": 1}])
     after = listed([{"prompt": "A fox", "price": 2}])
     assert before[0].digest == after[0].digest
-    notes = items_of(PRODUCTS, OURS).check().notes
+    notes = check(items_of(PRODUCTS, OURS)).notes
     assert notes == ["Only passed on to the manifest, as row: price, colour."]
 
 
@@ -196,7 +197,7 @@ def test_rows_without_anything_are_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("\n;;\nprompt;n;\nA fox;;\n;;\n\n ; ;;;;\nA bear;2;;;\n;;")
     assert prompts(path) == ["A fox", "A bear"]
-    assert items_of(path).check().notes == ["Empty rows that were skipped: 4."]
+    assert check(items_of(path)).notes == ["Empty rows that were skipped: 4."]
 
 
 def test_a_column_without_a_name_is_kept_where_it_says_anything(tmp_path: Path) -> None:
@@ -292,7 +293,88 @@ def test_a_cell_without_a_value_says_nothing(table: Any) -> None:
     }
     assert bear.fields == {**DEFAULTS, "prompt": "A bear", "size": "3:2"}
     assert [fox.row, bear.row] == [{"price": 1.5}, {"price": None}]
-    assert items_of(table).check().notes[0] == "Empty rows that were skipped: 1."
+    assert check(items_of(table)).notes[0] == "Empty rows that were skipped: 1."
+
+
+# -- ids ------------------------------------------------------------------------------------------------
+
+
+def digests(source: object) -> dict[Any, str]:
+    return {item.id: item.digest for item in listed(source)}
+
+
+def test_an_id_is_what_an_item_is_recognised_by() -> None:
+    before = digests([{"id": 1, "prompt": "A fox"}, {"id": 2, "prompt": "A fox"}])
+    after = digests(
+        [{"id": "new", "prompt": "A fox"}, {"id": 2, "prompt": "A fox"}, {"id": 1, "prompt": "A fox"}]
+    )
+    changed = digests([{"id": 1, "prompt": "A bear"}])
+    assert len({*before.values(), *after.values(), *changed.values()}) == 4
+    assert {name: after[name] for name in before} == before
+    assert digests([{"id": "1", "prompt": "A fox"}]) == {"1": before[1]}  # as in a CSV file
+
+
+def test_items_without_an_id_are_counted_among_themselves() -> None:
+    before = listed(["A fox", "A fox"])
+    after = listed([{"id": 1, "prompt": "A fox"}, "A fox", "A fox"])
+    assert [item.digest for item in after[1:]] == [item.digest for item in before]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_it"),
+    [(7, 7), ("sku", "sku"), (" sku ", "sku"), (7.0, 7), (1.5, "1.5"), (True, True), ((1, 2), "(1, 2)")]
+    + [(nothing, None) for nothing in (None, "", "  ", float("nan"))],
+)
+def test_what_is_an_id(given: object, is_it: object) -> None:
+    (item,) = listed([{"prompt": "A fox", "id": given}])
+    assert item.id == is_it
+    json.dumps(item.id, allow_nan=False)
+
+
+def test_an_id_with_a_nul_is_refused() -> None:
+    checked = check(items_of([{"prompt": "A fox", "id": "a\0b"}]))
+    assert "NUL" in checked.refusal().message
+
+
+def test_two_items_with_one_id_are_refused() -> None:
+    items = [
+        {"id": name, "prompt": f"Animal {number}"} for number, name in enumerate([7, "a", "b", "7", "a"])
+    ]
+    message = refused(items)
+    assert "'7' of item 0 and item 3, 'a' of item 1 and item 4" in message
+    many = refused([{"id": "x", "prompt": f"Animal {number}"} for number in range(100)])
+    assert "and 94 more" in many
+
+
+def warning(items: list[Any]) -> str | None:
+    return check(items_of(items)).warning
+
+
+def test_items_that_ask_for_the_same_are_warned_of() -> None:
+    assert warning(["A fox", "A bear", {"prompt": "A fox", "size": "3:2"}]) is None
+    said = warning(
+        ["A fox", {"id": "b", "prompt": "A bear"}, "A fox", {"id": "a", "prompt": "A fox"}, "A fox"]
+    )
+    assert said is not None
+    assert "3 items ask for the same as an item before them, such as item 2 for what item 0 does" in said
+    said = warning([{"id": 1, "prompt": "A fox"}, {"id": 2, "prompt": "A fox"}])
+    assert said is not None
+    assert "item '2' for what item '1' does" in said
+
+
+def test_messages_name_an_item_by_its_id() -> None:
+    problems = [{"id": "sku-7", "prompt": "A fox", "n": "2"}, {"prompt": "A fox", "n": "2"}, {"id": "SKU\n8"}]
+    checked: Checked = check(items_of(["A fox", *problems]))
+    message = checked.refusal().message
+    assert "3 of 4 items are not allowed: item 'sku-7': n='2' is not" in message
+    assert "item 2: n='2'" in message
+    assert "item 'SKU\\n8': prompt=None is not allowed: there is no prompt, its keys are id" in message
+
+
+def test_files_that_are_named_by_ids_need_them() -> None:
+    items = Items(["A fox", {"id": 1, "prompt": "A"}], DEFAULTS, "batch", Columns(), needs_ids=True)
+    assert "item 0: id=None is not allowed" in check(items).refusal().message
+    assert "1 of 2 items" in check(items).refusal().message
 
 
 def test_a_column_of_a_table_is_a_list_of_prompts() -> None:
