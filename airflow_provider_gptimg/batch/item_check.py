@@ -30,6 +30,13 @@ class Checked:
     notes: list[str]
     warning: str | None = None
 
+    def are_too_many(self, most: int | None) -> bool:
+        """Return whether the batch is refused for its problems.
+
+        :param most: so many items may fail; None for any number but all.
+        """
+        return len(self.problems) == self.total or (most is not None and len(self.problems) > most)
+
     def refusal(self) -> ApiError:
         """Return the error for items that cannot be asked for."""
         problems = self.problems

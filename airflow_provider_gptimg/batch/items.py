@@ -22,6 +22,9 @@ from airflow_provider_gptimg.batch.json_lines import plain_json
 from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.result import PROMPT_CHARACTERS
 
+_TEXTS_OF_NOTHING = ("None", "nan")
+"""What templates and tables write for what is not there."""
+
 _LABEL = 80
 """Maximum number of characters of an id in a message."""
 
@@ -145,6 +148,7 @@ class Items:
     def _fields(self, given: object, said: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(given, Mapping) and "prompt" not in said:
             raise invalid("prompt", None, no_prompt(given, "keys"))
+        _check_said(said, is_record=isinstance(given, Record))
         own = {name: value for name, value in said.items() if value is not None}
         if isinstance(given, Record) and isinstance(own.get("n"), float) and own["n"].is_integer():
             own["n"] = int(own["n"])  # tables make all numbers of a column floats where a cell is empty
@@ -152,6 +156,25 @@ class Items:
         if fields.get("reference_images") is not None:
             fields["reference_images"] = reference_texts(fields["reference_images"])
         return fields
+
+
+def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
+    """Check that nothing came out as nothing which the author surely did not want to leave out.
+
+    :param is_record: whether it is of a file or table, where an empty cell is how to leave something out.
+    :raises ApiError: INVALID.
+    """
+    prompt = said.get("prompt")
+    if prompt is None and is_record:
+        raise invalid("prompt", prompt, "it must not be empty")
+    if isinstance(prompt, str) and prompt.strip() in _TEXTS_OF_NOTHING:
+        raise invalid("prompt", prompt, "it is the text of a value that is missing")
+    if "reference_images" in said and said["reference_images"] is None and not is_record:
+        raise invalid(
+            "reference_images",
+            None,
+            "it came out as nothing; an item without reference images has no such key, or an empty list",
+        )
 
 
 def label_of(index: int, name: object) -> str:

@@ -86,7 +86,8 @@ class GptImgBatchOperator(KeyedOperator):
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
         once those in flight are stored. ``continue``: go on. What lies in no item (an empty account, no
-        connection, a full disk) ends the attempt in any case.
+        connection, a full disk) ends the attempt in any case. A batch of which no item was completed
+        has failed, too.
     :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
     :param deferrable: give the worker back while nothing can be submitted or stored.
     :param poll_interval: seconds between two looks at a generation.
@@ -197,7 +198,7 @@ class GptImgBatchOperator(KeyedOperator):
             )
             checked = check(items)
             failures = self._failures = Failures(self._most_failures)
-            if self._most_failures is not None and len(checked.problems) > self._most_failures:
+            if checked.are_too_many(self._most_failures):
                 raise checked.refusal()
         if not self._is_resumed:
             for note in checked.notes:
@@ -228,9 +229,10 @@ class GptImgBatchOperator(KeyedOperator):
             manifest = Manifest(ObjectStoragePath(self.output_path) / f"{folder.stem}.jsonl")
             manifest.write(items, journal)
             result = manifest.result(order.progress)
-            if not failures.is_stopped:
+            failures.end(result["completed"])
+            if not failures.has_failed:
                 folder.finish()
-        if failures.is_stopped:
+        if failures.has_failed:
             self._fail(failures, result)
         self.log.info("The manifest is %s", result["manifest"])
         if self.do_xcom_push:

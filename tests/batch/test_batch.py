@@ -147,6 +147,13 @@ def test_a_generator_is_read_once_and_kept(emulator: Any, tmp_path: Path) -> Non
 BAD = [
     ({"size": "3:2"}, "prompt=None"),
     ({"prompt": " "}, "prompt=' '"),
+    ({"prompt": "None"}, "prompt='None'"),
+    ("nan", "prompt='nan'"),
+    ({"prompt": "A fox", "reference_images": None}, "reference_images=None"),
+    ({"prompt": "A fox", "reference_images": ""}, "reference_images=''"),
+    ({"prompt": "A fox", "reference_images": "None"}, "reference_images='None'"),
+    ({"prompt": "A fox", "reference_images": [None]}, "reference_images=None"),
+    ({"prompt": "A fox", "reference_images": float("nan")}, "reference_images=nan"),
     ({"prompt": "A fox", "n": "2"}, "n='2'"),
     ({"prompt": "A fox", "n": True}, "n=True"),
     ({"prompt": "A fox", "size": "17:3"}, "size='17:3'"),
@@ -216,6 +223,16 @@ def test_files_that_are_no_items(emulator: Any, tmp_path: Path, name: str, conte
 def test_a_file_that_is_not_there_may_come(emulator: Any, tmp_path: Path) -> None:
     with pytest.raises(exceptions.GptImgStorageError, match="cannot be read"):
         BatchTask(tmp_path / "out", {"items": str(tmp_path / "items.jsonl")}).attempt()
+
+
+def test_a_batch_without_a_good_item_is_refused_also_if_it_is_to_go_on(emulator: Any, tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"text": "A fox"}\n{"text": "A bear"}\n')
+    batch = BatchTask(
+        tmp_path / "out",
+        {"items": tmp_path / "items.jsonl", "on_item_error": "continue", "max_failed_items": 9},
+    )
+    with pytest.raises(exceptions.GptImgValidationError, match="2 of 2 items are not allowed"):
+        batch.attempt()
 
 
 def test_bad_items_fail_alone_if_others_are_to_go_on(emulator: Any, tmp_path: Path) -> None:

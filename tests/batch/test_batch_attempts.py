@@ -69,6 +69,23 @@ def test_as_many_may_fail_as_are_allowed(emulator: Any, tmp_path: Path) -> None:
         BatchTask(tmp_path / "one", {**arguments, "max_failed_items": 1}, run_id="other").attempt()
 
 
+@pytest.mark.parametrize("most", [{}, {"max_failed_items": 9}])
+def test_a_batch_of_which_nothing_was_completed_fails(emulator: Any, tmp_path: Path, most: Any) -> None:
+    arguments = {"items": animals(2, _0="[fail]", _1="[refuse]"), "on_item_error": "continue", **most}
+    batch = BatchTask(tmp_path, arguments)
+    with pytest.raises(exceptions.GptImgBatchError, match="2 of 2 items failed, 0 are stored") as failed:
+        batch.attempt()
+    assert not isinstance(failed.value, exceptions.GptImgFinalError)  # the failed one may come
+    batch.arguments["items"] = animals(2, _0="[refuse]", _1="[refuse]")
+    batch.clear()
+    with pytest.raises(exceptions.GptImgContentPolicyError, match="a Clear goes on"):
+        batch.attempt()
+    batch.arguments["items"] = animals(2)
+    batch.clear()
+    assert batch.attempt()["completed"] == 2
+    assert len(submissions(emulator)) == 1 + 2
+
+
 def test_no_retry_follows_if_it_could_not_help(emulator: Any, tmp_path: Path) -> None:
     arguments = {"items": animals(4, _0="[fail]", _1="[refuse]"), "on_item_error": "continue"}
     batch = BatchTask(tmp_path, {**arguments, "max_failed_items": 1})

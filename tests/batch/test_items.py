@@ -235,6 +235,20 @@ def test_a_row_may_hold_anything() -> None:
     strict_json(item.row)
 
 
+def test_an_empty_cell_is_how_a_file_leaves_something_out(tmp_path: Path) -> None:
+    path, lines = tmp_path / "items.csv", tmp_path / "items.jsonl"
+    path.write_text("prompt,reference_images,size\nA fox,,\nA bear, ,\n")
+    lines.write_text(
+        '{"prompt": "A fox", "reference_images": null}\n{"prompt": "A bear", "reference_images": NaN}'
+    )
+    for source in (path, lines):
+        assert ["reference_images" in item.fields for item in listed(source)] == [False, False]
+    path.write_text("prompt,id\n,7\nNone,8\n")
+    message = check(items_of(path)).refusal().message
+    assert "item '7': prompt=None is not allowed: it must not be empty" in message
+    assert "item '8': prompt='None' is not allowed" in message
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": float("-inf")}]])
 def test_a_manifest_is_strict_json(value: Any) -> None:
     def refuse(constant: str) -> None:
