@@ -46,6 +46,24 @@ def read_records(paths: Sequence[ObjectStoragePath]) -> Iterator[dict[str, Any]]
                             yield record
 
 
+def strict_json(value: object) -> str:
+    """Return a value as JSON that every reader takes: null for NaN, texts for what JSON cannot say."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(plain_json(value), ensure_ascii=False)
+
+
+def plain_json(value: object) -> Any:
+    """Return what is left of a value after it was written as JSON and read again."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    try:
+        return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+    except (TypeError, ValueError, RecursionError):  # odd keys, or a list that holds itself
+        return f"<{type(value).__name__}>"
+
+
 @contextlib.contextmanager
 def storage_named(path: ObjectStoragePath) -> Iterator[None]:
     """Turn whatever a storage raises into an error that names the place."""

@@ -109,8 +109,8 @@ class Maker:
             on_ambiguous=self._rules.on_ambiguous,
             give_up_at=time.time() + self._rules.timeout,
             clock=time.time,
-            report=lambda sentence: self._order.log.warning("Item %d: %s", item.index, sentence),
-            note=lambda sentence: self._order.log.info("Item %d: %s", item.index, sentence),
+            report=lambda sentence: self._order.log.warning("For %s: %s", item.label, sentence),
+            note=lambda sentence: self._order.log.info("For %s: %s", item.label, sentence),
             may_submit=lambda: not self._order.failures.is_stopped,
         )
         return await self._client.run(reconciler.submit())
@@ -165,7 +165,7 @@ class Maker:
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
-        self._order.log.warning("Item %d failed: %s", item.index, error)
+        self._order.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
             self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")
 

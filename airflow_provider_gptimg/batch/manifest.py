@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
@@ -10,7 +9,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
-from airflow_provider_gptimg.batch.json_lines import write_lines
+from airflow_provider_gptimg.batch.json_lines import strict_json, write_lines
 from airflow_provider_gptimg.batch.progress import Progress
 
 FAILURES = 20
@@ -85,8 +84,7 @@ class Manifest:
                     generation_id=line["generation_id"],
                 )
             )
-        # What was refused may be anything.
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return strict_json(line)
 
 
 def _lines(items: Items, record_of: Callable[[str], Mapping[str, Any] | None]) -> Iterator[Mapping[str, Any]]:
@@ -103,6 +101,7 @@ def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
         "id": item.id,
         "status": record["status"],
         "request": item.fields,
+        "row": item.row,
         "generation_id": record.get("generation_id"),
         "submissions": record.get("submissions", 0),
         "uris": [image["uri"] for image in images],

@@ -194,7 +194,7 @@ def check_place(
     ti = task_instance(context)
     with translated():
         check_folder(output_path)
-        names = FileNames.of(file_name, ti, "0" * 40, item=item)
+        names = FileNames.of(file_name, ti, "0" * 40, item=item, item_id=item)
         if not is_own(context, task_id, "file_name"):
             names.check_mapped(ti)
         if verify_images:
