@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from figures import FIGURES
+
+from tests.support.figures import FIGURES
 
 # Airflow reads its settings when it is first imported, so they are made before any test is.
 _HOME = tempfile.mkdtemp(prefix="gptimg-tests-")

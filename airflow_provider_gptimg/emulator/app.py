@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airflow_provider_gptimg import __version__
 from airflow_provider_gptimg.emulator.clock import Clock
 from airflow_provider_gptimg.emulator.control import control_routes
-from airflow_provider_gptimg.emulator.disruption import Disruption
-from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.fault_middleware import FaultMiddleware
 from airflow_provider_gptimg.emulator.files import file_routes
-from airflow_provider_gptimg.emulator.landing import landing_routes
-from airflow_provider_gptimg.emulator.rendering import Gallery
+from airflow_provider_gptimg.emulator.home_page import home_page_routes
+from airflow_provider_gptimg.emulator.json_bodies import ApiError
+from airflow_provider_gptimg.emulator.painting.renderer import Renderer
 from airflow_provider_gptimg.emulator.service import service_routes
 from airflow_provider_gptimg.emulator.state import Emulator
 
@@ -38,13 +38,13 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
         redirect_slashes=False,
     )
     app.include_router(service_routes(emulator))
-    app.include_router(file_routes(emulator, Gallery()))
+    app.include_router(file_routes(emulator, Renderer()))
     app.include_router(control_routes(emulator))
-    app.include_router(landing_routes(emulator))
+    app.include_router(home_page_routes(emulator))
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
-    return Dated(Disruption(app, emulator), emulator.clock)
+    return Dated(FaultMiddleware(app, emulator), emulator.clock)
 
 
 class Dated:

@@ -6,7 +6,7 @@ import re
 
 from starlette.requests import Request
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.json_bodies import ApiError
 from airflow_provider_gptimg.emulator.state import Emulator
 
 _LIBRARY = re.compile(

@@ -10,9 +10,9 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
-from airflow_provider_gptimg.emulator import auth, schemas
-from airflow_provider_gptimg.emulator.disruption import GENERATIONS, RESULT_FILES, UPLOAD_FILES, UPLOADS
-from airflow_provider_gptimg.emulator.envelopes import (
+from airflow_provider_gptimg.emulator import auth, openapi
+from airflow_provider_gptimg.emulator.fault_middleware import GENERATIONS, RESULT_FILES, UPLOAD_FILES, UPLOADS
+from airflow_provider_gptimg.emulator.json_bodies import (
     ApiError,
     read_body,
     read_object,
@@ -32,7 +32,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
     """Return the routes of the service, bound to ``emulator``."""
     router = APIRouter(tags=["service"])
 
-    @router.post(GENERATIONS, **schemas.SUBMIT)
+    @router.post(GENERATIONS, **openapi.SUBMIT)
     async def submit(request: Request) -> JSONResponse:
         """Submit a generation. Accepted means billed."""
         key = auth.authorized(request, emulator)
@@ -41,7 +41,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
         task = emulator.submit(parse_submission(await read_object(request)), key)
         return JSONResponse(task_view(task, emulator, request), headers=request.state.headers)
 
-    @router.get(f"{GENERATIONS}/{{generation_id:path}}", **schemas.STATUS)
+    @router.get(f"{GENERATIONS}/{{generation_id:path}}", **openapi.STATUS)
     async def status(request: Request, generation_id: str) -> JSONResponse:
         """Look a generation up, by its id or by the ``client_business_id`` of its submission."""
         auth.authorized(request, emulator)
@@ -50,7 +50,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
         emulator.ledger.entries[task.id].polls += 1
         return JSONResponse(task_view(task, emulator, request), headers=request.state.headers)
 
-    @router.post(UPLOADS, **schemas.UPLOAD)
+    @router.post(UPLOADS, **openapi.UPLOAD)
     async def upload(request: Request) -> JSONResponse:
         """Upload a picture, to name its URL among the ``reference_images``."""
         auth.authorized(request, emulator)
@@ -66,7 +66,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
         }
         return JSONResponse({"success": True, "message": "", "data": data})
 
-    @router.get("/v1/balance", **schemas.BALANCE)
+    @router.get("/v1/balance", **openapi.BALANCE)
     async def balance(request: Request) -> JSONResponse:
         """Tell what is left in the account. A key nobody knows is told so with status 200."""
         auth.agent(request, emulator)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_gptimg.emulator.clock import Clock
-from airflow_provider_gptimg.emulator.envelopes import ApiError
 from airflow_provider_gptimg.emulator.faults import FaultBook
+from airflow_provider_gptimg.emulator.json_bodies import ApiError
 from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
 from airflow_provider_gptimg.emulator.limits import RateLimiter
 from airflow_provider_gptimg.emulator.settings import Settings, to_micro

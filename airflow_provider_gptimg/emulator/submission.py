@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError, whole
+from airflow_provider_gptimg.emulator.json_bodies import ApiError, whole
 from airflow_provider_gptimg.emulator.models import (
     MODELS,
     PIXEL_SIZE,

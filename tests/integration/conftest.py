@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from figures import FIGURES
 from matrix import ROWS, table
 
 from airflow_provider_gptimg.emulator.remote import Remote
 from dev import postgres
 from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
+from tests.support.figures import FIGURES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 
 import pytest
-from object_store import CONN_ID, bucket
 from PIL import Image
+
+from tests.support.object_store import CONN_ID, bucket
 
 FAULTS = [
     {"on": "download", "kind": "truncate", "probability": 0.25, "times": 12},

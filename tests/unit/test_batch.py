@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath, task
 from batches import BatchTask, check_paid_once, connect, hurry, submissions
-from object_store import FOLDER, bucket
 from PIL import Image
 from pipelines import Pipeline
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
+from tests.support.object_store import FOLDER, bucket
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import io
 from typing import Any
 
 import pytest
-from object_store import FOLDER, Bucket, bucket
 from PIL import Image
 from pipelines import Pipeline, generate
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
+from tests.support.object_store import FOLDER, Bucket, bucket
 
 
 @pytest.fixture

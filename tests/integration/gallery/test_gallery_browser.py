@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from figures import FIGURES
 
 from gallery.gallery_site import MARKUP, RUN, Site, follow, wait_painted
+from tests.support.figures import FIGURES
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError, parse_object
 from airflow_provider_gptimg.emulator.faults import Endpoint, Rule
+from airflow_provider_gptimg.emulator.json_bodies import ApiError, parse_object
 from airflow_provider_gptimg.emulator.limits import QUERY, SUBMIT
 from airflow_provider_gptimg.emulator.state import Emulator
 
@@ -88,7 +88,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
 
-class Disruption:
+class FaultMiddleware:
     """Outermost ASGI middleware: every request is counted here, and some go wrong here."""
 
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
@@ -116,7 +116,7 @@ class Disruption:
         if drawn is None:
             await self._app(scope, exchange.receive, send)
         else:
-            await self._disrupt(endpoint, *drawn, exchange)
+            await self._break(endpoint, *drawn, exchange)
 
     def _text(self, endpoint: Endpoint, path: str, body: bytes) -> str:
         """Return what `match` looks at: the path, and the prompt and business id it is about."""
@@ -135,7 +135,7 @@ class Disruption:
             return f"{path}\n{submission.prompt}\n{submission.client_business_id}"
         return path
 
-    async def _disrupt(self, endpoint: Endpoint, rule: Rule, hit: int, exchange: Exchange) -> None:
+    async def _break(self, endpoint: Endpoint, rule: Rule, hit: int, exchange: Exchange) -> None:
         match rule.kind:
             case "status":
                 await self._status(endpoint, rule, exchange)

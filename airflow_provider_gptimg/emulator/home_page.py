@@ -49,12 +49,12 @@ Base URL <code>{url}</code>, any key that starts with <code>sk-</code>. What it 
 """
 
 
-def landing_routes(emulator: Emulator) -> APIRouter:
-    """Return the route of the landing page."""
+def home_page_routes(emulator: Emulator) -> APIRouter:
+    """Return the route of the home page."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
-    async def landing(request: Request) -> HTMLResponse:
+    async def home_page(request: Request) -> HTMLResponse:
         emulator.settle()
         requests = emulator.ledger.requests
         figures = {

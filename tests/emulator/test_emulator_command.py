@@ -140,7 +140,8 @@ def test_the_plugin_imports_nothing_heavy():
 
 def test_the_emulator_shares_no_code_with_the_client():
     code = (
-        "import sys, airflow_provider_gptimg.emulator.server, airflow_provider_gptimg.emulator.painting;"
+        "import sys, airflow_provider_gptimg.emulator.server;"
+        "import airflow_provider_gptimg.emulator.painting.painter;"
         "print([name for name in sys.modules if name in ('airflow', 'httpx') or"
         " name.startswith('airflow_provider_gptimg.') and '.emulator' not in name])"
     )

@@ -8,7 +8,7 @@ from fastapi import Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
-from airflow_provider_gptimg.emulator import views
+from airflow_provider_gptimg.emulator import control_models, response_models
 from airflow_provider_gptimg.emulator.faults import Rules
 from airflow_provider_gptimg.emulator.models import MODELS, PIXEL_SIZE, Model
 from airflow_provider_gptimg.emulator.submission import MAX_IMAGES, MAX_PROMPT, VISIBLE, WEB_URL
@@ -37,7 +37,7 @@ _ERRORS = {
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {
-        status: {"model": views.Envelope, "description": _ERRORS[status]} for status in statuses
+        status: {"model": response_models.Envelope, "description": _ERRORS[status]} for status in statuses
     }
     if 429 in found:
         retry = {"description": "Seconds to wait.", "required": True, **_NUMBERS}
@@ -114,17 +114,17 @@ def _object(model: Model, size: dict[str, Any], required: list[str], suffix: str
 
 
 _KEY = {"dependencies": [Security(HTTPBearer(auto_error=False, description="Any key that starts with sk-."))]}
-_TASK = {"model": views.TaskView, "description": "The generation.", "headers": _LIMITS}
+_TASK = {"model": response_models.TaskView, "description": "The generation.", "headers": _LIMITS}
 _FILE = {
     "type": "object",
     "required": ["file"],
     "properties": {"file": {"type": "string", "format": "binary"}},
 }
-_UPLOADED = {"model": views.UploadView, "description": "Stored."}
+_UPLOADED = {"model": response_models.UploadView, "description": "Stored."}
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    400: {"model": views.Refusal, "description": "Type or size is refused."}
+    400: {"model": response_models.Refusal, "description": "Type or size is refused."}
 }
-_LEDGER = {"model": views.LedgerView, "description": "The ledger."}
+_LEDGER = {"model": response_models.LedgerView, "description": "The ledger."}
 _CACHE = {"ETag": _STRINGS, "Cache-Control": _STRINGS}
 _CACHED: dict[int | str, dict[str, Any]] = {304: {"description": "The picture is known.", "headers": _CACHE}}
 
@@ -146,7 +146,10 @@ UPLOAD = {
     **_KEY,
 }
 BALANCE = {
-    **_block({"model": views.BalanceView | views.Refusal, "description": "The balance."}, _errors(401, 403)),
+    **_block(
+        {"model": response_models.BalanceView | response_models.Refusal, "description": "The balance."},
+        _errors(401, 403),
+    ),
     **_KEY,
 }
 RESULT_FILE = _file_block("image/png")
@@ -154,9 +157,13 @@ UPLOAD_FILE = _file_block("image/png", "image/jpeg", "image/webp", "image/gif")
 LEDGER = _block(_LEDGER, {})
 RESET = _block(_LEDGER, {})
 FAULTS = _block({"model": Rules, "description": "The rules in force."}, _errors(400, 413), _of(Rules))
-CLOCK = _block({"model": views.Now, "description": "The new time."}, _errors(400, 413), _of(views.Advance))
-CONFIG = _block(
-    {"model": views.Configuration, "description": "All settings."},
+CLOCK = _block(
+    {"model": response_models.Now, "description": "The new time."},
     _errors(400, 413),
-    _of(views.Configuration),
+    _of(control_models.Advance),
+)
+CONFIG = _block(
+    {"model": control_models.Configuration, "description": "All settings."},
+    _errors(400, 413),
+    _of(control_models.Configuration),
 )

@@ -1,16 +1,10 @@
-"""The shapes of answers and of control requests, as the OpenAPI description shows them."""
+"""The shapes of answers, as the OpenAPI description shows them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from airflow_provider_gptimg.emulator.clock import MAX_ADVANCE
-from airflow_provider_gptimg.emulator.envelopes import whole
-from airflow_provider_gptimg.emulator.settings import MAX_BALANCE
-
-Day = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Problem(BaseModel):
@@ -136,30 +130,7 @@ class LedgerView(BaseModel):
     balance: float
 
 
-class Advance(BaseModel):
-    """How far to move the clock."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    advance: float = Field(ge=0, le=MAX_ADVANCE, allow_inf_nan=False, description="seconds")
-
-
 class Now(BaseModel):
     """The emulator's time."""
 
     now: float = Field(description="Unix seconds")
-
-
-class Configuration(BaseModel):
-    """Settings to change; what is not named stays. ``balance`` sets the money that is left now."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    seed: Annotated[int, BeforeValidator(whole)] = 0
-    latency_median: Day = Field(default=4.0, description="seconds")
-    latency_sigma: float = Field(default=0.35, ge=0, le=5, allow_inf_nan=False)
-    rate_limit: Literal["default", "vip", "svip", "off"] = "default"
-    balance: float = Field(default=10.0, ge=0, le=MAX_BALANCE, allow_inf_nan=False, description="dollars")
-    lookup_lag: Day = Field(default=0.0, description="seconds until a business id is found")
-    ignore_business_id: bool = False
-    strict_user_agent: bool = False
