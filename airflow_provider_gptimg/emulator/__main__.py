@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from typing import NoReturn
@@ -43,15 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
         sock, url = listen(host, port)
     except OSError as error:
         _fail(f"cannot listen on {host} port {port}: {error}", 1)
-    server = build_server(Emulator(settings), lambda: print(f"listening on {url}", flush=True))  # noqa: T201
-    server.run(sockets=[sock])
+    build_server(Emulator(settings), lambda: _say(f"listening on {url}")).run(sockets=[sock])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gptimg-emulator",
         description="The gpt-image-2 service on your own machine: same API, real pictures, play money.",
-        epilog="Any key that starts with sk- is good; sk-invalid… is refused, sk-broke… has no money. "
+        epilog="Any key that starts with sk- is good; sk-invalid… is refused, sk-broke… has no money, "
+        "sk-unlimited… has no quota of its own. "
         "A prompt containing [refuse] is refused, [fail] fails, [slow] takes ten times as long.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
@@ -73,8 +74,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--ignore-business-id", action="store_true", help="be a service that does not know business ids")
     add("--strict-user-agent", action="store_true", help="answer 403 to library-default user agents")
+    add(
+        "--size-table",
+        default="standard",
+        metavar="TABLE",
+        help="standard, or full: all 13 ratios at 1K to 4K",
+    )
+    add(
+        "--shapes",
+        type=_names,
+        default=argparse.SUPPRESS,
+        metavar="NAME,...",
+        help="other shapes of answers that have been seen, such as images,numeric-codes",
+    )
     add("--version", action="version", version=__version__)
     return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read names that commas separate."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _say(line: str) -> None:
+    """Print a line; where nobody reads it any more, go on without."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except OSError:
+        # Python flushes what is left when it ends, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from airflow_provider_gptimg.emulator import control_models, openapi
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import Rules
-from airflow_provider_gptimg.emulator.json_bodies import ApiError, read_object
+from airflow_provider_gptimg.emulator.json_bodies import read_object
 from airflow_provider_gptimg.emulator.ledger import dollars
 from airflow_provider_gptimg.emulator.state import Emulator
 

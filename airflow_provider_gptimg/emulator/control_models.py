@@ -9,7 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from airflow_provider_gptimg.emulator.clock import MAX_ADVANCE
 from airflow_provider_gptimg.emulator.json_bodies import whole
 from airflow_provider_gptimg.emulator.settings import MAX_BALANCE
+from airflow_provider_gptimg.emulator.shapes import SHAPES
 
+ShapeName = Annotated[str, Field(json_schema_extra={"enum": list(SHAPES)})]
 Day = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -34,3 +36,7 @@ class Configuration(BaseModel):
     lookup_lag: Day = Field(default=0.0, description="seconds until a business id is found")
     ignore_business_id: bool = False
     strict_user_agent: bool = False
+    size_table: Literal["standard", "full"] = "standard"
+    shapes: list[ShapeName] = Field(
+        default=[], max_length=100, description="Other shapes of answers; the later of two wins."
+    )

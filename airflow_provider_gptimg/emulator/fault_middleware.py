@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import Endpoint, Rule
-from airflow_provider_gptimg.emulator.json_bodies import ApiError, parse_object
+from airflow_provider_gptimg.emulator.json_bodies import parse_object
 from airflow_provider_gptimg.emulator.limits import QUERY, SUBMIT
+from airflow_provider_gptimg.emulator.shapes import REFERENCE
 from airflow_provider_gptimg.emulator.state import Emulator
 
 GENERATIONS = "/v1/images/generations"
@@ -171,7 +173,8 @@ class FaultMiddleware:
             self._emulator.ledger.requests.rate_limited += 1
             headers["X-RateLimit-Category"] = {"submit": SUBMIT, "status": QUERY}.get(endpoint, endpoint)
         code = "task_not_found" if rule.status == 404 and endpoint == "status" else None
-        response = ApiError(rule.status or 500, code, "A fault was asked for.", headers).response()
+        shape = REFERENCE if endpoint == "download" else self._emulator.settings.shape
+        response = ApiError(rule.status or 500, code, "A fault was asked for.", headers).response(shape)
         await response(exchange.scope, exchange.receive, exchange.send)
 
     async def _malformed(self, hit: int, exchange: Exchange) -> None:

@@ -8,8 +8,8 @@ import re
 from fastapi import APIRouter, Request, Response
 
 from airflow_provider_gptimg.emulator import openapi
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.fault_middleware import RESULT_FILES, UPLOAD_FILES
-from airflow_provider_gptimg.emulator.json_bodies import ApiError
 from airflow_provider_gptimg.emulator.painting.renderer import Picture, Renderer
 from airflow_provider_gptimg.emulator.state import Emulator, Task
 

@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from airflow_provider_gptimg import __version__
 from airflow_provider_gptimg.emulator.ledger import dollars
-from airflow_provider_gptimg.emulator.service import base_url
 from airflow_provider_gptimg.emulator.state import Emulator, Task
+from airflow_provider_gptimg.emulator.task_answers import base_url
 
 SHOWN = 24
 

@@ -13,6 +13,9 @@ class Problem(BaseModel):
     code: str
     message: str
     type: str
+    param: str | None = Field(default=None, description="Only of a 400: the field that it is about.")
+
+    model_config = ConfigDict(json_schema_extra={"required": ["code", "message", "type"]})
 
 
 class Envelope(BaseModel):
@@ -41,13 +44,23 @@ class Result(BaseModel):
     data: list[ImageUrl]
 
 
+class Billing(BaseModel):
+    """What a final generation cost; the amounts are text."""
+
+    status: Literal["settled", "refunded"]
+    credits: str = Field(pattern=r"^[0-9]+(\.[0-9]+)?$", description="200 a dollar")
+    cost_usd: str = Field(pattern=r"^[0-9]+(\.[0-9]+)?$", description="dollars")
+
+
 class TaskView(BaseModel):
     """A generation, as the answers to a submission and to a status query show it."""
 
     id: str
     object: Literal["generation.task"]
     model: str
-    status: Literal["queued", "in_progress", "completed", "failed"]
+    status: Literal["queued", "pending", "in_progress", "completed", "failed"] = Field(
+        description="`pending` is what the 2.5 models call `queued`."
+    )
     progress: int = Field(ge=0, le=100)
     created_at: int = Field(description="Unix seconds")
     metadata: dict[str, Any]
@@ -56,6 +69,7 @@ class TaskView(BaseModel):
     expires_at: int = Field(default=0, description="Unix seconds, 24 hours later; only when completed.")
     result: Result = Field(default=..., description="Only when completed.")
     error: TaskError = Field(default=..., description="Only when failed.")
+    billing: Billing = Field(default=..., description="Only when completed or failed.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -82,19 +96,38 @@ class UploadView(BaseModel):
 
 
 class Refusal(BaseModel):
-    """The answer to an upload, or to a balance query, that is refused in the service's older style."""
+    """The answer to an upload that is refused."""
 
     success: Literal[False]
     message: str
 
 
 class BalanceView(BaseModel):
-    """The money of the account, in dollars."""
+    """Money: of a key's quota, or of the whole account. What remains is -1 where the quota is unlimited."""
 
     success: Literal[True]
-    remain_balance: float
-    used_balance: float
+    remain_balance: float = Field(description="dollars")
+    used_balance: float = Field(description="dollars")
+    remain_credits: float
+    used_credits: float
+    credits_per_usd: Literal[200]
     unlimited_quota: bool
+
+
+class ModelLine(BaseModel):
+    """One model."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="Unix seconds")
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """The models of a key, in OpenAI's shape."""
+
+    object: Literal["list"]
+    data: list[ModelLine]
 
 
 class LedgerLine(BaseModel):

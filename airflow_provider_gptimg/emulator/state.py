@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_gptimg.emulator.clock import Clock
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import FaultBook
-from airflow_provider_gptimg.emulator.json_bodies import ApiError
 from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
 from airflow_provider_gptimg.emulator.limits import RateLimiter
 from airflow_provider_gptimg.emulator.settings import Settings, to_micro
@@ -52,9 +52,12 @@ class Task:
         return min(1.0, (now - self.accepted_at) / latency) if latency else 1.0
 
     def progress(self, now: float) -> int:
-        """Return the percentage that the status shows: it moves while the task is in progress."""
+        """Return the percentage that the status shows: it moves while the task is in progress.
+
+        A failed task shows 0 (contract: Status).
+        """
         if now >= self.finishes_at:
-            return 100
+            return 0 if self.fails else 100
         done = (self.share(now) - QUEUED_SHARE) / (1 - QUEUED_SHARE)
         return max(0, min(99, math.floor(100 * done)))
 
@@ -109,14 +112,15 @@ class Emulator:
     def submit(self, submission: Submission, key: str) -> Task:
         """Accept and bill, or refuse with 402 or 422 and bill nothing."""
         self.settle()
-        if key.startswith("sk-broke") or submission.cost > self.ledger.balance:
-            left = 0.0 if key.startswith("sk-broke") else dollars(self.ledger.balance)
-            raise ApiError(402, message=f"Needs {dollars(submission.cost):g}, the balance is {left:g}.")
+        money = 0 if key.startswith("sk-broke") else self.ledger.balance
+        if submission.cost > money:
+            needed, left = dollars(submission.cost), dollars(money)
+            raise ApiError(402, message=f"Needs {needed:g}, the balance is {left:g}.")
         if "[refuse]" in submission.prompt:
             raise ApiError(422, message="The prompt was refused by the content policy.")
         now = self.clock.now()
         task = Task(
-            id=f"task_img_{secrets.token_hex(12)}",
+            id=f"{self.settings.shape.id_prefix}{secrets.token_hex(12)}",
             submission=submission,
             key_tail=key[-4:],
             accepted_at=now,
@@ -136,7 +140,7 @@ class Emulator:
     def find(self, identifier: str) -> Task:
         """Return the task with this id, or the latest visible one with this ``client_business_id``.
 
-        :raises ApiError: 404.
+        :raises ApiError: 404, or what the settings say of an unknown task.
         """
         task = self.tasks.get(identifier)
         if task is None and not self.settings.ignore_business_id:
@@ -144,7 +148,8 @@ class Emulator:
             known = reversed(self._by_business_id.get(identifier, []))
             task = next((task for task in known if task.accepted_at <= visible_from), None)
         if task is None:
-            raise ApiError(404, "task_not_found", f"There is no task {identifier[:200]!r}.")
+            status, code = self.settings.shape.unknown_task
+            raise ApiError(status, code, f"There is no task {identifier[:200]!r}.")
         return task
 
     def settle(self) -> None:

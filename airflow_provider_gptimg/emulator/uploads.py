@@ -26,7 +26,11 @@ class Upload:
 
 
 class UploadError(Exception):
-    """The upload is refused; the text is the answer's ``message``."""
+    """The upload is refused; the text is the answer's ``message``, ``chinese`` the same in Chinese."""
+
+    def __init__(self, message: str, chinese: str) -> None:
+        super().__init__(message)
+        self.chinese = chinese
 
 
 class Uploads:
@@ -41,10 +45,12 @@ class Uploads:
     def add(self, content: bytes) -> Upload:
         """Store ``content`` under a new name, or refuse it."""
         if len(content) > MAX_UPLOAD:
-            raise UploadError(f"Image too large: {len(content)} bytes, at most {MAX_UPLOAD} are allowed.")
+            message = f"Image too large: {len(content)} bytes, at most {MAX_UPLOAD} are allowed."
+            raise UploadError(message, "图片过大")
         mime_type = sniff(content)
         if mime_type is None:
-            raise UploadError("Unsupported image type: JPEG, PNG, WebP and GIF are allowed.")
+            message = "Unsupported image type: JPEG, PNG, WebP and GIF are allowed."
+            raise UploadError(message, "不支持的图片类型")
         name = f"file_{secrets.token_hex(12)}.{mime_type.removeprefix('image/')}"
         upload = Upload(name, mime_type, content, self._clock.now() + self._lifetime)
         self._stored[name] = upload

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,10 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
         "0.05",
         "--rate-limit",
         "vip",
+        "--size-table",
+        "full",
+        "--shapes",
+        "images, no-billing",
     )
     with running(*options) as process:
         line = process.stdout.readline()
@@ -63,6 +68,7 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
         remote = Remote(line.removeprefix("listening on ").strip())
         settings = remote.configure()
         assert (settings["seed"], settings["balance"], settings["rate_limit"]) == (7, 0.05, "vip")
+        assert (settings["size_table"], settings["shapes"]) == ("full", ["images", "no-billing"])
         assert remote.ledger()["balance"] == 0.05
         # A request that hangs must not keep the process.
         remote.faults([{"on": "status", "kind": "hang"}])
@@ -71,6 +77,31 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
             process.send_signal(number)
             out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_nobody_reads_where_it_listens():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        [*COMMAND, "--port", str(port)], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    try:
+        for _ in range(300):
+            try:
+                ledger = Remote(f"http://127.0.0.1:{port}").ledger()
+                break
+            except OSError:
+                time.sleep(0.1)
+        assert ledger["submissions"] == []
+        process.terminate()
+        assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_port_that_is_taken():
@@ -89,6 +120,8 @@ def test_a_port_that_is_taken():
         (("--balance", "much"), "invalid float value"),
         (("--rate-limit", "gold"), "rate_limit must be one of default, vip, svip, off"),
         (("--lookup-lag", "-0.1"), "lookup_lag must be"),
+        (("--size-table", "huge"), "size_table must be one of standard, full"),
+        (("--shapes", "images,round"), "shapes must be among url, images"),
         (("--unknown",), "unrecognized arguments"),
         (("--port", "-1"), "port must be from 0 to 65535"),
         (("--port", "70000"), "port must be from 0 to 65535"),

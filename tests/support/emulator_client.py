@@ -25,7 +25,8 @@ class Reply:
     def error(self) -> dict[str, Any]:
         """The error, after checking that it comes in the service's envelope."""
         assert set(self.json) == {"error"}
-        assert set(self.json["error"]) == {"code", "message", "type"}
+        expected = {"code", "message", "type"} | ({"param"} if self.status == 400 else set())
+        assert set(self.json["error"]) == expected
         return self.json["error"]
 
 
