@@ -11,7 +11,8 @@ from airflow_provider_gptimg.emulator import openapi
 from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.fault_middleware import RESULT_FILES, UPLOAD_FILES
 from airflow_provider_gptimg.emulator.painting.renderer import Picture, Renderer
-from airflow_provider_gptimg.emulator.state import Emulator, Task
+from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.tasks import Task
 
 _NAME = re.compile(r"(0|[1-9][0-9]{0,5})\.png")
 
@@ -66,7 +67,7 @@ def picture_of(task: Task, index: int, emulator: Emulator) -> Picture:
     for url in submission.reference_images:
         _, found, name = url.partition(UPLOAD_FILES)
         upload = emulator.uploads.get(name) if found else None
-        if upload:
+        if upload and upload.expires_at > task.accepted_at:
             inset = upload.content
             break
     return Picture(

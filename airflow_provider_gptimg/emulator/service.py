@@ -41,8 +41,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
         """Look a generation up, by its id or by the ``client_business_id`` of its submission."""
         auth.authorized(request, emulator)
         _limited(emulator, QUERY, request)
-        task = emulator.find(generation_id)
-        emulator.ledger.entries[task.id].polls += 1
+        task = emulator.look(generation_id)
         return JSONResponse(task_answer(task, emulator, request), headers=request.state.headers)
 
     @router.post(UPLOADS, **openapi.UPLOAD)

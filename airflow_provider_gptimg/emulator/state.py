@@ -1,4 +1,4 @@
-"""The service's memory: tasks and how they age, the account, the uploads."""
+"""The service's memory: the account, its tasks, its uploads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 import math
 import random
 import secrets
-from dataclasses import dataclass
+from collections import deque
 from typing import Any
 
 from airflow_provider_gptimg.emulator.clock import Clock
@@ -16,60 +16,13 @@ from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
 from airflow_provider_gptimg.emulator.limits import RateLimiter
 from airflow_provider_gptimg.emulator.settings import Settings, to_micro
 from airflow_provider_gptimg.emulator.submission import Submission
+from airflow_provider_gptimg.emulator.tasks import LIFETIME, Task
 from airflow_provider_gptimg.emulator.uploads import Uploads
 
-LIFETIME = 86_400
-"""Seconds a result lives after completion: 24 hours (contract: Status)."""
-
-QUEUED_SHARE = 0.15
-"""The part of a task's time that it spends in the queue."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One accepted generation. What it is like at a moment follows from the clock alone.
-
-    :param seed: of the emulator when it was accepted; its pictures do not change with the settings.
-    """
-
-    id: str
-    submission: Submission
-    key_tail: str
-    accepted_at: float
-    finishes_at: float
-    fails: bool
-    seed: int
-
-    def status(self, now: float) -> str:
-        """Return ``queued``, ``in_progress``, ``completed`` or ``failed``."""
-        if now >= self.finishes_at:
-            return "failed" if self.fails else "completed"
-        return "in_progress" if self.share(now) >= QUEUED_SHARE else "queued"
-
-    def share(self, now: float) -> float:
-        """Return how much of the task's time is over, 0 to 1."""
-        latency = self.finishes_at - self.accepted_at
-        return min(1.0, (now - self.accepted_at) / latency) if latency else 1.0
-
-    def progress(self, now: float) -> int:
-        """Return the percentage that the status shows: it moves while the task is in progress.
-
-        A failed task shows 0 (contract: Status).
-        """
-        if now >= self.finishes_at:
-            return 0 if self.fails else 100
-        done = (self.share(now) - QUEUED_SHARE) / (1 - QUEUED_SHARE)
-        return max(0, min(99, math.floor(100 * done)))
-
-    @property
-    def completed_at(self) -> int:
-        """Unix seconds at which the result was there; a whole number, as the service writes it."""
-        return math.floor(self.finishes_at)
-
-    @property
-    def expires_at(self) -> int:
-        """Unix seconds at which the result goes away."""
-        return self.completed_at + LIFETIME
+EXPIRED_TASKS = 1_000
+"""How many tasks whose results have expired are remembered. Of more, the oldest are forgotten, or the memory
+of an emulator that runs for weeks would grow for ever. The contract does not say how long the service
+remembers them."""
 
 
 class Emulator:
@@ -85,8 +38,11 @@ class Emulator:
         self.settings = self._initial
         self.clock.reset()
         self.tasks: dict[str, Task] = {}
+        self.accepted = 0
         self._by_business_id: dict[str, list[Task]] = {}
         self._failing: list[tuple[float, str]] = []
+        self._expiring: list[tuple[float, str]] = []
+        self._expired: deque[str] = deque()
         self.ledger = Ledger(initial=self.settings.balance_micro)
         self.limiter = RateLimiter(self.settings.rate_limit, self.clock)
         self.faults = FaultBook(self.settings.seed)
@@ -127,14 +83,17 @@ class Emulator:
             finishes_at=now + self._latency(submission.prompt),
             fails="[fail]" in submission.prompt,
             seed=self.settings.seed,
+            number=self.accepted,
         )
-        self.tasks[task.id] = task
-        if submission.client_business_id:
-            # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
-            self._by_business_id.setdefault(submission.client_business_id, []).append(task)
-        if task.fails:
-            heapq.heappush(self._failing, (task.finishes_at, task.id))
+        self.accepted += 1
         self.ledger.bill(task.id, submission.cost)
+        self._remember(task)
+        return task
+
+    def look(self, identifier: str) -> Task:
+        """Return the task that a status query asks for, and count the query; see :meth:`find`."""
+        task = self.find(identifier)
+        self.ledger.entries[task.id].polls += 1
         return task
 
     def find(self, identifier: str) -> Task:
@@ -153,13 +112,37 @@ class Emulator:
         return task
 
     def settle(self) -> None:
-        """Refund what has failed by now."""
+        """Refund what has failed by now, and forget what has been expired for long."""
         now = self.clock.now()
         while self._failing and self._failing[0][0] <= now:
             self.ledger.refund(heapq.heappop(self._failing)[1])
+        while self._expiring and self._expiring[0][0] <= now:
+            self._expired.append(heapq.heappop(self._expiring)[1])
+        while len(self._expired) > EXPIRED_TASKS:
+            self._forget(self._expired.popleft())
+        self.uploads.sweep()
+
+    def _remember(self, task: Task) -> None:
+        self.tasks[task.id] = task
+        business_id = task.submission.client_business_id
+        if business_id:
+            # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
+            self._by_business_id.setdefault(business_id, []).append(task)
+        if task.fails:
+            heapq.heappush(self._failing, (task.finishes_at, task.id))
+        heapq.heappush(self._expiring, (task.expires_at, task.id))
+
+    def _forget(self, generation_id: str) -> None:
+        task = self.tasks.pop(generation_id)
+        del self.ledger.entries[generation_id]
+        business_id = task.submission.client_business_id
+        if business_id:
+            self._by_business_id[business_id].remove(task)
+            if not self._by_business_id[business_id]:
+                del self._by_business_id[business_id]
 
     def _latency(self, prompt: str) -> float:
         # By ordinal, not from one running generator: a latency does not depend on what else happened.
-        draw = random.Random(f"{self.settings.seed}/{len(self.tasks)}").gauss(0.0, 1.0)
+        draw = random.Random(f"{self.settings.seed}/{self.accepted}").gauss(0.0, 1.0)
         latency = self.settings.latency_median * math.exp(self.settings.latency_sigma * draw)
         return latency * 10 if "[slow]" in prompt else latency

@@ -11,7 +11,8 @@ from airflow_provider_gptimg.emulator.fault_middleware import RESULT_FILES
 from airflow_provider_gptimg.emulator.ledger import as_text, credits_of, dollars
 from airflow_provider_gptimg.emulator.models import MODELS
 from airflow_provider_gptimg.emulator.shapes import Shape
-from airflow_provider_gptimg.emulator.state import Emulator, Task
+from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.tasks import Task
 
 _FAILED = "generation_failed"
 

@@ -1,4 +1,4 @@
-"""Uploaded pictures: recognised by their first bytes, kept for a day (contract: Upload)."""
+"""Uploaded pictures: recognised by their first bytes, served for a day (contract: Upload)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ MAX_UPLOAD = 10 * 1024 * 1024
 
 MAX_STORED = 512 * 1024 * 1024
 """Bytes kept in all; beyond that the oldest uploads go, as if they had expired."""
+
+KEPT = 3
+"""Lifetimes after which an upload is forgotten. It is served for one; a generation that was submitted at the
+end of that shows it in its own results, which live for another."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,25 @@ class Uploads:
         upload = Upload(name, mime_type, content, self._clock.now() + self._lifetime)
         self._stored[name] = upload
         self._bytes += len(content)
+        self.sweep()
         while self._bytes > MAX_STORED:
-            self._bytes -= len(self._stored.popitem(last=False)[1].content)
+            self._drop(next(iter(self._stored)))
         return upload
 
+    def sweep(self) -> None:
+        """Give back the memory of uploads that nothing can show any more."""
+        oldest = self._clock.now() - (KEPT - 1) * self._lifetime
+        while self._stored:
+            name, upload = next(iter(self._stored.items()))
+            if upload.expires_at > oldest:
+                return
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._bytes -= len(self._stored.pop(name).content)
+
     def get(self, name: str) -> Upload | None:
-        """Return the upload, expired or not, or ``None`` when it was never there."""
+        """Return the upload, expired or not, or ``None`` when it was never there or is forgotten."""
         return self._stored.get(name)
 
 

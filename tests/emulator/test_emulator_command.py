@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_gptimg.emulator import __main__ as command
+from airflow_provider_gptimg.emulator.clock import Clock
 from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.emulator.server import EmulatorServer
 from airflow_provider_gptimg.emulator.settings import Settings
 from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.submission import parse_submission
 
 COMMAND = [sys.executable, "-m", "airflow_provider_gptimg.emulator"]
 
@@ -221,12 +223,14 @@ def test_impossible_settings():
 
 
 def test_latencies_are_log_normal_and_repeatable():
+    fox = {"model": "gpt-image-2", "prompt": "a fox"}
+
     def latencies(seed: int) -> list[float]:
-        emulator = Emulator(Settings(seed=seed, latency_median=4.0, latency_sigma=0.5))
+        emulator = Emulator(Settings(seed=seed, latency_median=4.0, latency_sigma=0.5), Clock(lambda: 1e9))
         drawn = []
-        for number in range(400):
-            drawn.append(emulator._latency("a fox"))
-            emulator.tasks[str(number)] = None
+        for _ in range(400):
+            task = emulator.submit(parse_submission(fox, "standard"), "sk-test")
+            drawn.append(task.finishes_at - task.accepted_at)
         return sorted(drawn)
 
     first = latencies(1)
