@@ -32,8 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
     from airflow_provider_gptimg.emulator.server import build_server, listen
     from airflow_provider_gptimg.emulator.settings import Settings
     from airflow_provider_gptimg.emulator.state import Emulator
+    from airflow_provider_gptimg.emulator.state_file import StateFile, StateFileError
 
-    host, port = options.pop("host"), options.pop("port")
+    host, port, path = options.pop("host"), options.pop("port"), options.pop("state", None)
     if not 0 <= port <= 65_535:  # the system would listen on another one instead of complaining
         _fail(f"port must be from 0 to 65535, not {port}", 2)
     try:
@@ -44,7 +45,14 @@ def main(arguments: list[str] | None = None) -> None:
         sock, url = listen(host, port)
     except OSError as error:
         _fail(f"cannot listen on {host} port {port}: {error}", 1)
-    build_server(Emulator(settings), lambda: _say(f"listening on {url}")).run(sockets=[sock])
+    try:
+        file = StateFile(path) if path else None
+        emulator = Emulator(settings, state_file=file)
+    except StateFileError as error:
+        _fail(str(error), 1)
+    build_server(emulator, lambda: _say(f"listening on {url}")).run(sockets=[sock])
+    if file is not None:
+        file.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         metavar="NAME,...",
         help="other shapes of answers that have been seen, such as images,numeric-codes",
+    )
+    add(
+        "--state",
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="keep everything in this file over a restart",
     )
     add("--version", action="version", version=__version__)
     return parser

@@ -14,7 +14,7 @@ from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.fault_middleware import FaultMiddleware
 from airflow_provider_gptimg.emulator.files import file_routes
 from airflow_provider_gptimg.emulator.home_page import home_page_routes
-from airflow_provider_gptimg.emulator.http_middleware import CorsOnTheApi, Dated, HeadAsGet
+from airflow_provider_gptimg.emulator.http_middleware import CorsOnTheApi, Dated, HeadAsGet, Kept
 from airflow_provider_gptimg.emulator.painting.renderer import Renderer
 from airflow_provider_gptimg.emulator.service import service_routes
 from airflow_provider_gptimg.emulator.shapes import REFERENCE
@@ -44,7 +44,9 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
     app.include_router(control_routes(emulator))
     app.include_router(home_page_routes(emulator))
     _answer_errors(app, emulator)
-    return Dated(CorsOnTheApi(HeadAsGet(FaultMiddleware(app, emulator))), emulator.clock)
+    # A fault may cut off what is outside of it: what was accepted is kept before.
+    faulty = FaultMiddleware(Kept(app, emulator.keep), emulator)
+    return Dated(CorsOnTheApi(HeadAsGet(faulty)), emulator.clock)
 
 
 def _answer_errors(app: FastAPI, emulator: Emulator) -> None:

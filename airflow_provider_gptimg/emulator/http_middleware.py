@@ -1,7 +1,8 @@
-"""What a web server does for every answer: the date, ``HEAD`` for every ``GET``, and CORS on ``/v1``."""
+"""What is done for every answer: state is kept, the date, ``HEAD`` for every ``GET``, CORS on ``/v1``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
 
 from starlette.middleware.cors import CORSMiddleware
@@ -27,6 +28,24 @@ class Dated:
             await send(message)
 
         await self._app(scope, receive, dated)
+
+
+class Kept:
+    """Middleware: nothing is answered before what it says is in the state file."""
+
+    def __init__(self, app: ASGIApp, keep: Callable[[], None]) -> None:
+        self._app = app
+        self._keep = keep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, after the state was kept."""
+
+        async def kept(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._keep()
+            await send(message)
+
+        await self._app(scope, receive, kept)
 
 
 class HeadAsGet:

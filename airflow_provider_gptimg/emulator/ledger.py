@@ -64,11 +64,6 @@ class Ledger:
         """Money left, in micro-dollars."""
         return self.initial - self.used
 
-    def bill(self, generation_id: str, amount: int) -> None:
-        """Charge ``amount`` for a generation that was just accepted."""
-        self.entries[generation_id] = Entry(billed=amount)
-        self.billed += amount
-
     def refund(self, generation_id: str) -> None:
         """Pay a failed generation back (contract: a failed task is refunded by the service)."""
         entry = self.entries[generation_id]

@@ -49,7 +49,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
         """Upload a picture, to name its URL among the ``reference_images``."""
         auth.authorized(request, emulator)
         try:
-            stored = emulator.uploads.add(await _file(request))
+            stored = emulator.upload(await _file(request))
         except UploadError as error:
             message = error.chinese if emulator.settings.shape.chinese else str(error)
             return JSONResponse({"success": False, "message": message}, 400)

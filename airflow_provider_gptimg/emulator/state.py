@@ -7,17 +7,19 @@ import math
 import random
 import secrets
 from collections import deque
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_gptimg.emulator.clock import Clock
 from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import FaultBook
-from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
+from airflow_provider_gptimg.emulator.ledger import Entry, Ledger, Requests, dollars
 from airflow_provider_gptimg.emulator.limits import RateLimiter
 from airflow_provider_gptimg.emulator.settings import Settings, to_micro
+from airflow_provider_gptimg.emulator.state_file import Changes, StateFile
 from airflow_provider_gptimg.emulator.submission import Submission
 from airflow_provider_gptimg.emulator.tasks import LIFETIME, Task
-from airflow_provider_gptimg.emulator.uploads import Uploads
+from airflow_provider_gptimg.emulator.uploads import Upload, Uploads
 
 EXPIRED_TASKS = 1_000
 """How many tasks whose results have expired are remembered. Of more, the oldest are forgotten, or the memory
@@ -26,12 +28,25 @@ remembers them."""
 
 
 class Emulator:
-    """The account and everything in it. Plain synchronous code, used from one event loop."""
+    """The account and everything in it. Plain synchronous code, used from one event loop.
 
-    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+    :param settings: What to start with, and to return to at a reset.
+    :param clock: Its time; default: the system's.
+    :param state_file: Where everything is kept over a restart. Its balance wins over ``settings.balance``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        state_file: StateFile | None = None,
+    ) -> None:
         self._initial = settings or Settings()
         self.clock = clock or Clock()
+        self._file = state_file
         self.reset()
+        if state_file is not None:
+            self._load(state_file)
 
     def reset(self) -> None:
         """Start again from nothing: settings of the start, real time, empty ledger, no faults."""
@@ -47,6 +62,7 @@ class Emulator:
         self.limiter = RateLimiter(self.settings.rate_limit, self.clock)
         self.faults = FaultBook(self.settings.seed)
         self.uploads = Uploads(self.clock, LIFETIME)
+        self._changes = Changes(everything=True)
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while running; tasks that were accepted before keep their latency and pictures."""
@@ -86,15 +102,26 @@ class Emulator:
             number=self.accepted,
         )
         self.accepted += 1
-        self.ledger.bill(task.id, submission.cost)
-        self._remember(task)
+        self.ledger.billed += submission.cost
+        self._remember(task, Entry(billed=submission.cost))
+        self._changes.tasks.add(task.id)
         return task
 
     def look(self, identifier: str) -> Task:
         """Return the task that a status query asks for, and count the query; see :meth:`find`."""
         task = self.find(identifier)
         self.ledger.entries[task.id].polls += 1
+        self._changes.tasks.add(task.id)
         return task
+
+    def upload(self, content: bytes) -> Upload:
+        """Store an uploaded picture.
+
+        :raises UploadError: if it is refused.
+        """
+        upload = self.uploads.add(content)
+        self._changes.uploads.append(upload)
+        return upload
 
     def find(self, identifier: str) -> Task:
         """Return the task with this id, or the latest visible one with this ``client_business_id``.
@@ -115,15 +142,53 @@ class Emulator:
         """Refund what has failed by now, and forget what has been expired for long."""
         now = self.clock.now()
         while self._failing and self._failing[0][0] <= now:
-            self.ledger.refund(heapq.heappop(self._failing)[1])
+            failed = heapq.heappop(self._failing)[1]
+            self.ledger.refund(failed)
+            self._changes.tasks.add(failed)
         while self._expiring and self._expiring[0][0] <= now:
             self._expired.append(heapq.heappop(self._expiring)[1])
         while len(self._expired) > EXPIRED_TASKS:
             self._forget(self._expired.popleft())
         self.uploads.sweep()
 
-    def _remember(self, task: Task) -> None:
+    def keep(self) -> None:
+        """Write what has changed into the state file, if there is one: all of it, or nothing."""
+        changes = self._changes
+        changes.forgotten_uploads += self.uploads.forgotten()
+        if self._file is not None:
+            changed = [(self.tasks[name], self.ledger.entries[name]) for name in changes.tasks]
+            self._file.write(changes, changed, self._account())
+        self._changes = Changes()
+
+    def _account(self) -> dict[str, Any]:
+        ledger = self.ledger
+        return {
+            "clock_offset": self.clock.offset,
+            "accepted": self.accepted,
+            "initial": ledger.initial,
+            "billed": ledger.billed,
+            "refunded": ledger.refunded,
+            "requests": asdict(ledger.requests),
+        }
+
+    def _load(self, file: StateFile) -> None:
+        saved = file.load()
+        self._changes = Changes()
+        if not saved.account:
+            return
+        self.clock.restore(saved.account["clock_offset"])
+        self.limiter = RateLimiter(self.settings.rate_limit, self.clock)  # by the clock as it is now
+        self.accepted = saved.account["accepted"]
+        amounts = {name: saved.account[name] for name in ("initial", "billed", "refunded")}
+        self.ledger = Ledger(**amounts, requests=Requests(**saved.account["requests"]))
+        for task, entry in saved.tasks:
+            self._remember(task, entry)
+        for upload in saved.uploads:
+            self.uploads.restore(upload)
+
+    def _remember(self, task: Task, entry: Entry) -> None:
         self.tasks[task.id] = task
+        self.ledger.entries[task.id] = entry
         business_id = task.submission.client_business_id
         if business_id:
             # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
@@ -135,6 +200,8 @@ class Emulator:
     def _forget(self, generation_id: str) -> None:
         task = self.tasks.pop(generation_id)
         del self.ledger.entries[generation_id]
+        self._changes.tasks.discard(generation_id)
+        self._changes.forgotten_tasks.add(generation_id)
         business_id = task.submission.client_business_id
         if business_id:
             self._by_business_id[business_id].remove(task)

@@ -45,6 +45,7 @@ class Uploads:
         self._lifetime = lifetime
         self._stored: OrderedDict[str, Upload] = OrderedDict()
         self._bytes = 0
+        self._forgotten: list[str] = []
 
     def add(self, content: bytes) -> Upload:
         """Store ``content`` under a new name, or refuse it."""
@@ -57,8 +58,7 @@ class Uploads:
             raise UploadError(message, "不支持的图片类型")
         name = f"file_{secrets.token_hex(12)}.{mime_type.removeprefix('image/')}"
         upload = Upload(name, mime_type, content, self._clock.now() + self._lifetime)
-        self._stored[name] = upload
-        self._bytes += len(content)
+        self.restore(upload)
         self.sweep()
         while self._bytes > MAX_STORED:
             self._drop(next(iter(self._stored)))
@@ -73,7 +73,18 @@ class Uploads:
                 return
             self._drop(name)
 
+    def restore(self, upload: Upload) -> None:
+        """Have an upload that was made before."""
+        self._stored[upload.name] = upload
+        self._bytes += len(upload.content)
+
+    def forgotten(self) -> list[str]:
+        """Return the names of what was forgotten since the last call."""
+        names, self._forgotten = self._forgotten, []
+        return names
+
     def _drop(self, name: str) -> None:
+        self._forgotten.append(name)
         self._bytes -= len(self._stored.pop(name).content)
 
     def get(self, name: str) -> Upload | None:

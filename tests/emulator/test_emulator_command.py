@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,20 +21,7 @@ from airflow_provider_gptimg.emulator.server import EmulatorServer
 from airflow_provider_gptimg.emulator.settings import Settings
 from airflow_provider_gptimg.emulator.state import Emulator
 from airflow_provider_gptimg.emulator.submission import parse_submission
-
-COMMAND = [sys.executable, "-m", "airflow_provider_gptimg.emulator"]
-
-
-@contextmanager
-def running(*options):
-    process = subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+from tests.support.emulator_process import COMMAND, running
 
 
 def refused(*options, code):
@@ -191,12 +177,38 @@ def test_the_fixture(gptimg_emulator):
         "host": gptimg_emulator.base_url,
         "password": "sk-emulator",
     }
+    assert gptimg_emulator.url == gptimg_emulator.base_url
     before = gptimg_emulator.advance(0)
     assert 100 <= gptimg_emulator.advance(100) - before < 130
     with pytest.raises(ValueError, match="rate_limit"):
         gptimg_emulator.configure(rate_limit="gold")
     settings = gptimg_emulator.configure(seed=3)
     assert (settings["rate_limit"], settings["latency_median"], settings["seed"]) == ("off", 0.05, 3)
+
+
+@pytest.mark.parametrize("before", [None, '{"conn_type": "gptimg", "password": "sk-real"}'])
+def test_the_fixture_is_the_default_connection_for_the_test(tmp_path, before):
+    (tmp_path / "test_it.py").write_text(
+        "import os\n"
+        "def test_it(gptimg_emulator, monkeypatch):\n"
+        "    monkeypatch.undo()\n"
+        "    assert os.environ['AIRFLOW_CONN_GPTIMG_DEFAULT'] == gptimg_emulator.airflow_connection\n"
+        "def test_that_has_no_emulator():\n"
+        f"    assert os.environ.get('AIRFLOW_CONN_GPTIMG_DEFAULT') == {before!r}\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    own = {} if before is None else {"AIRFLOW_CONN_GPTIMG_DEFAULT": before}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path,
+        env={**inherited, **own, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
 
 
 def test_the_fixture_again(gptimg_emulator):

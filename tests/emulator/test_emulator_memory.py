@@ -25,6 +25,7 @@ def a_day_of_work(emulator: Emulator, day: int) -> None:
         }
         task = emulator.submit(parse_submission(fields, "standard"), "sk-test")
         emulator.look(task.id)
+        emulator.keep()  # as before every answer
     for number in range(20):
         emulator.uploads.add(b"GIF89a" + bytes([day, number]) * 50_000)
     emulator.clock.advance(2 * A_DAY)
