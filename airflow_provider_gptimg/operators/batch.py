@@ -207,7 +207,7 @@ class GptImgBatchOperator(GptImgTask):
             failures = self._failures = Failures(self._most_failures)
             if checked.are_too_many(self._most_failures):
                 raise checked.refusal()
-        if not self._is_resumed:
+        if not resumed:
             for note in checked.notes:
                 self.log.info("%s", note)
             if checked.warning:

@@ -25,7 +25,7 @@ def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return gptimg_emulator
 
 
-PRICE = 0.01
+PRICE = 0.015
 """Dollars for an image of 1K (contract: Prices)."""
 
 

@@ -54,7 +54,7 @@ def test_status_although_accepted(service, fault):
     fault(on="submit", kind="status", status=502, accepted=True, times=1)
     assert service.submit(client_business_id="af-1").status == 502
     assert accepted(service) == 1
-    assert service.remote.ledger()["balance"] == 9.99
+    assert service.remote.ledger()["balance"] == 9.985
     assert service.status("af-1").status == 200
 
 
@@ -79,7 +79,7 @@ def test_reset_after(service, fault):
     with pytest.raises(ConnectionResetError):
         service.submit(client_business_id="af-1")
     assert accepted(service) == 1
-    assert service.remote.ledger()["balance"] == 9.99
+    assert service.remote.ledger()["balance"] == 9.985
     assert service.status("af-1").status == 200
 
 

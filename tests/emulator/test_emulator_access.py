@@ -159,7 +159,7 @@ def test_control_requests_are_checked(service, path, body, complaint):
     assert complaint in reply.error["message"]
 
 
-def test_the_landing_page_shows_what_was_made(service, slow):
+def test_the_home_page_shows_what_was_made(service, slow):
     service.submit(prompt="<script>alert(1)</script>")
     service.submit(prompt="[fail]")
     slow.advance(1001)

@@ -8,31 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_gptimg.emulator import __main__ as command
+from airflow_provider_gptimg.emulator.clock import Clock
 from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.emulator.server import EmulatorServer
 from airflow_provider_gptimg.emulator.settings import Settings
 from airflow_provider_gptimg.emulator.state import Emulator
-
-COMMAND = [sys.executable, "-m", "airflow_provider_gptimg.emulator"]
-
-
-@contextmanager
-def running(*options):
-    process = subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+from airflow_provider_gptimg.emulator.submission import parse_submission
+from tests.support.emulator_process import COMMAND, running
 
 
 def refused(*options, code):
@@ -56,6 +45,10 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
         "0.05",
         "--rate-limit",
         "vip",
+        "--size-table",
+        "full",
+        "--shapes",
+        "images, no-billing",
     )
     with running(*options) as process:
         line = process.stdout.readline()
@@ -63,6 +56,7 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
         remote = Remote(line.removeprefix("listening on ").strip())
         settings = remote.configure()
         assert (settings["seed"], settings["balance"], settings["rate_limit"]) == (7, 0.05, "vip")
+        assert (settings["size_table"], settings["shapes"]) == ("full", ["images", "no-billing"])
         assert remote.ledger()["balance"] == 0.05
         # A request that hangs must not keep the process.
         remote.faults([{"on": "status", "kind": "hang"}])
@@ -71,6 +65,31 @@ def test_it_says_where_it_listens_and_ends_cleanly(number):
             process.send_signal(number)
             out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_nobody_reads_where_it_listens():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        [*COMMAND, "--port", str(port)], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    try:
+        for _ in range(300):
+            try:
+                ledger = Remote(f"http://127.0.0.1:{port}").ledger()
+                break
+            except OSError:
+                time.sleep(0.1)
+        assert ledger["submissions"] == []
+        process.terminate()
+        assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_port_that_is_taken():
@@ -89,6 +108,8 @@ def test_a_port_that_is_taken():
         (("--balance", "much"), "invalid float value"),
         (("--rate-limit", "gold"), "rate_limit must be one of default, vip, svip, off"),
         (("--lookup-lag", "-0.1"), "lookup_lag must be"),
+        (("--size-table", "huge"), "size_table must be one of standard, full"),
+        (("--shapes", "images,round"), "shapes must be among url, images"),
         (("--unknown",), "unrecognized arguments"),
         (("--port", "-1"), "port must be from 0 to 65535"),
         (("--port", "70000"), "port must be from 0 to 65535"),
@@ -140,7 +161,8 @@ def test_the_plugin_imports_nothing_heavy():
 
 def test_the_emulator_shares_no_code_with_the_client():
     code = (
-        "import sys, airflow_provider_gptimg.emulator.server, airflow_provider_gptimg.emulator.painting;"
+        "import sys, airflow_provider_gptimg.emulator.server;"
+        "import airflow_provider_gptimg.emulator.painting.painter;"
         "print([name for name in sys.modules if name in ('airflow', 'httpx') or"
         " name.startswith('airflow_provider_gptimg.') and '.emulator' not in name])"
     )
@@ -155,12 +177,38 @@ def test_the_fixture(gptimg_emulator):
         "host": gptimg_emulator.base_url,
         "password": "sk-emulator",
     }
+    assert gptimg_emulator.url == gptimg_emulator.base_url
     before = gptimg_emulator.advance(0)
     assert 100 <= gptimg_emulator.advance(100) - before < 130
     with pytest.raises(ValueError, match="rate_limit"):
         gptimg_emulator.configure(rate_limit="gold")
     settings = gptimg_emulator.configure(seed=3)
     assert (settings["rate_limit"], settings["latency_median"], settings["seed"]) == ("off", 0.05, 3)
+
+
+@pytest.mark.parametrize("before", [None, '{"conn_type": "gptimg", "password": "sk-real"}'])
+def test_the_fixture_is_the_default_connection_for_the_test(tmp_path, before):
+    (tmp_path / "test_it.py").write_text(
+        "import os\n"
+        "def test_it(gptimg_emulator, monkeypatch):\n"
+        "    monkeypatch.undo()\n"
+        "    assert os.environ['AIRFLOW_CONN_GPTIMG_DEFAULT'] == gptimg_emulator.airflow_connection\n"
+        "def test_that_has_no_emulator():\n"
+        f"    assert os.environ.get('AIRFLOW_CONN_GPTIMG_DEFAULT') == {before!r}\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    own = {} if before is None else {"AIRFLOW_CONN_GPTIMG_DEFAULT": before}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"],
+        cwd=tmp_path,
+        env={**inherited, **own, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
 
 
 def test_the_fixture_again(gptimg_emulator):
@@ -187,12 +235,14 @@ def test_impossible_settings():
 
 
 def test_latencies_are_log_normal_and_repeatable():
+    fox = {"model": "gpt-image-2", "prompt": "a fox"}
+
     def latencies(seed: int) -> list[float]:
-        emulator = Emulator(Settings(seed=seed, latency_median=4.0, latency_sigma=0.5))
+        emulator = Emulator(Settings(seed=seed, latency_median=4.0, latency_sigma=0.5), Clock(lambda: 1e9))
         drawn = []
-        for number in range(400):
-            drawn.append(emulator._latency("a fox"))
-            emulator.tasks[str(number)] = None
+        for _ in range(400):
+            task = emulator.submit(parse_submission(fox, "standard"), "sk-test")
+            drawn.append(task.finishes_at - task.accepted_at)
         return sorted(drawn)
 
     first = latencies(1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from airflow_provider_gptimg.emulator.canvas import Canvas
-from airflow_provider_gptimg.emulator.palettes import Color, mix
-from airflow_provider_gptimg.emulator.tiles import tiles
+from airflow_provider_gptimg.emulator.painting.canvas import Canvas
+from airflow_provider_gptimg.emulator.painting.palettes import Color, mix
+from airflow_provider_gptimg.emulator.painting.tile_motif import tiles
 
 
 def hills(canvas: Canvas) -> None:

@@ -1,62 +1,25 @@
-"""How the emulator speaks: JSON bodies in, JSON answers and error envelopes out."""
+"""Reading the bodies of requests: how large, how encoded, and strictly JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+
+from airflow_provider_gptimg.emulator.errors import ApiError
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """The largest JSON body that is read; generous, so that inlined pictures get their own explanation."""
 
-_DEFAULTS: dict[int, tuple[str, str]] = {
-    400: ("invalid_request", "The request is invalid."),
-    401: ("unauthorized", "The API key is missing or wrong."),
-    402: ("insufficient_quota", "The balance is not sufficient."),
-    403: ("forbidden", "This is not allowed."),
-    404: ("not_found", "There is nothing here."),
-    405: ("method_not_allowed", "This path does not take that method."),
-    410: ("expired", "This is no longer available."),
-    413: ("request_too_large", "The request body is too large."),
-    415: ("unsupported_media_type", "The content type is not supported."),
-    422: ("content_policy_violation", "The content was refused."),
-    429: ("rate_limit_exceeded", "Too many requests, slow down."),
-    503: ("rate_limit_unavailable", "The service is temporarily unavailable."),
-}
-_TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 429: "rate_limit_error"}
-
-
-class ApiError(Exception):
-    """An error answer of the service; ``code`` and ``message`` default to the usual ones of ``status``."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str | None = None,
-        message: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        usual_code, usual_message = _DEFAULTS.get(
-            status, ("internal_error", "Something went wrong.") if status >= 500 else _DEFAULTS[400]
-        )
-        self.status = status
-        self.code = code or usual_code
-        self.message = message or usual_message
-        self.headers = dict(headers or {})
-        super().__init__(self.message)
-
-    def response(self) -> JSONResponse:
-        """Return the envelope ``{"error": {"code", "message", "type"}}`` (contract: Errors)."""
-        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        error = {"code": self.code, "message": self.message, "type": kind}
-        return JSONResponse({"error": error}, self.status, self.headers)
-
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body, at most ``limit`` bytes, or answer 413."""
+    """Read the whole body, at most ``limit`` bytes, or answer 413; 415 if it is compressed."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ApiError(
+            415, message=f"The Content-Encoding {encoding[:60]!r} is not supported: send the body as it is."
+        )
     declared = request.headers.get("content-length", "")
     too_large = ApiError(413, message=f"The request body is larger than {limit} bytes.")
     if declared.isdigit() and int(declared) > limit:

@@ -9,11 +9,11 @@ import warnings
 
 from PIL import Image, ImageDraw, ImageOps
 
-from airflow_provider_gptimg.emulator import lettering
-from airflow_provider_gptimg.emulator.canvas import Canvas
-from airflow_provider_gptimg.emulator.motifs import MOTIFS
-from airflow_provider_gptimg.emulator.palettes import PALETTES, Palette, mix
-from airflow_provider_gptimg.emulator.rendering import Picture
+from airflow_provider_gptimg.emulator.painting import text_layout
+from airflow_provider_gptimg.emulator.painting.canvas import Canvas
+from airflow_provider_gptimg.emulator.painting.motifs import MOTIFS
+from airflow_provider_gptimg.emulator.painting.palettes import PALETTES, Palette, mix
+from airflow_provider_gptimg.emulator.painting.renderer import Picture
 
 BUDGET = 9_000_000
 """Pixels of the canvas that shapes are drawn on. It is larger than a small picture, for smooth edges."""
@@ -100,12 +100,12 @@ def _card(image: Image.Image, picture: Picture, palette: Palette) -> None:
     margin, padding, small = unit * 0.055, unit * 0.04, max(9, round(unit * 0.021))
     room = width - 2 * (margin + padding)
     largest, smallest = round(unit * 0.062), max(10, round(unit * 0.021))
-    text = lettering.fit(picture.prompt, room, height * 0.32, largest, smallest)
+    text = text_layout.fit(picture.prompt, room, height * 0.32, largest, smallest)
     size = f"{width} \N{MULTIPLICATION SIGN} {height}"
     details = f"{picture.label}  ·  {size}  ·  seed {picture.seed}  ·  #{picture.index + 1}"
     if not text.complete:
         details = f"{len(picture.prompt):,} characters  ·  {details}"
-    note = lettering.fit(details, room, small * lettering.LINE, small, 6)
+    note = text_layout.fit(details, room, small * text_layout.LINE, small, 6)
     inner = min(room, max(text.width, note.width, unit * 0.3))
 
     left, right, bottom = margin, margin + inner + 2 * padding, height - margin
@@ -117,9 +117,9 @@ def _card(image: Image.Image, picture: Picture, palette: Palette) -> None:
     )
     baseline = top + padding + text.size * 0.98
     for line in text.lines:
-        lettering.write(draw, (left + padding, baseline), line, text.size, palette.dark)
-        baseline += text.size * lettering.LINE
+        text_layout.write(draw, (left + padding, baseline), line, text.size, palette.dark)
+        baseline += text.size * text_layout.LINE
     rule = top + padding + text.height + small * 0.75
     dash = (left + padding, rule, left + padding + unit * 0.07, rule + max(1.0, unit * 0.004))
     draw.rectangle(dash, fill=palette.accents[1])
-    lettering.write(draw, (left + padding, bottom - padding), note.lines[0], note.size, palette.dark)
+    text_layout.write(draw, (left + padding, bottom - padding), note.lines[0], note.size, palette.dark)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError, parse_object
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import Endpoint, Rule
+from airflow_provider_gptimg.emulator.json_bodies import parse_object
 from airflow_provider_gptimg.emulator.limits import QUERY, SUBMIT
+from airflow_provider_gptimg.emulator.shapes import REFERENCE
 from airflow_provider_gptimg.emulator.state import Emulator
 
 GENERATIONS = "/v1/images/generations"
@@ -88,7 +90,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
 
-class Disruption:
+class FaultMiddleware:
     """Outermost ASGI middleware: every request is counted here, and some go wrong here."""
 
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
@@ -116,7 +118,7 @@ class Disruption:
         if drawn is None:
             await self._app(scope, exchange.receive, send)
         else:
-            await self._disrupt(endpoint, *drawn, exchange)
+            await self._break(endpoint, *drawn, exchange)
 
     def _text(self, endpoint: Endpoint, path: str, body: bytes) -> str:
         """Return what `match` looks at: the path, and the prompt and business id it is about."""
@@ -135,7 +137,7 @@ class Disruption:
             return f"{path}\n{submission.prompt}\n{submission.client_business_id}"
         return path
 
-    async def _disrupt(self, endpoint: Endpoint, rule: Rule, hit: int, exchange: Exchange) -> None:
+    async def _break(self, endpoint: Endpoint, rule: Rule, hit: int, exchange: Exchange) -> None:
         match rule.kind:
             case "status":
                 await self._status(endpoint, rule, exchange)
@@ -171,7 +173,8 @@ class Disruption:
             self._emulator.ledger.requests.rate_limited += 1
             headers["X-RateLimit-Category"] = {"submit": SUBMIT, "status": QUERY}.get(endpoint, endpoint)
         code = "task_not_found" if rule.status == 404 and endpoint == "status" else None
-        response = ApiError(rule.status or 500, code, "A fault was asked for.", headers).response()
+        shape = REFERENCE if endpoint == "download" else self._emulator.settings.shape
+        response = ApiError(rule.status or 500, code, "A fault was asked for.", headers).response(shape)
         await response(exchange.scope, exchange.receive, exchange.send)
 
     async def _malformed(self, hit: int, exchange: Exchange) -> None:

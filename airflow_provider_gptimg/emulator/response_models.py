@@ -1,16 +1,10 @@
-"""The shapes of answers and of control requests, as the OpenAPI description shows them."""
+"""The shapes of answers, as the OpenAPI description shows them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from airflow_provider_gptimg.emulator.clock import MAX_ADVANCE
-from airflow_provider_gptimg.emulator.envelopes import whole
-from airflow_provider_gptimg.emulator.settings import MAX_BALANCE
-
-Day = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Problem(BaseModel):
@@ -19,6 +13,9 @@ class Problem(BaseModel):
     code: str
     message: str
     type: str
+    param: str | None = Field(default=None, description="Only of a 400: the field that it is about.")
+
+    model_config = ConfigDict(json_schema_extra={"required": ["code", "message", "type"]})
 
 
 class Envelope(BaseModel):
@@ -47,13 +44,23 @@ class Result(BaseModel):
     data: list[ImageUrl]
 
 
+class Billing(BaseModel):
+    """What a final generation cost; the amounts are text."""
+
+    status: Literal["settled", "refunded"]
+    credits: str = Field(pattern=r"^[0-9]+(\.[0-9]+)?$", description="200 a dollar")
+    cost_usd: str = Field(pattern=r"^[0-9]+(\.[0-9]+)?$", description="dollars")
+
+
 class TaskView(BaseModel):
     """A generation, as the answers to a submission and to a status query show it."""
 
     id: str
     object: Literal["generation.task"]
     model: str
-    status: Literal["queued", "in_progress", "completed", "failed"]
+    status: Literal["queued", "pending", "in_progress", "completed", "failed"] = Field(
+        description="`pending` is what the 2.5 models call `queued`."
+    )
     progress: int = Field(ge=0, le=100)
     created_at: int = Field(description="Unix seconds")
     metadata: dict[str, Any]
@@ -62,6 +69,7 @@ class TaskView(BaseModel):
     expires_at: int = Field(default=0, description="Unix seconds, 24 hours later; only when completed.")
     result: Result = Field(default=..., description="Only when completed.")
     error: TaskError = Field(default=..., description="Only when failed.")
+    billing: Billing = Field(default=..., description="Only when completed or failed.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -88,19 +96,38 @@ class UploadView(BaseModel):
 
 
 class Refusal(BaseModel):
-    """The answer to an upload, or to a balance query, that is refused in the service's older style."""
+    """The answer to an upload that is refused."""
 
     success: Literal[False]
     message: str
 
 
 class BalanceView(BaseModel):
-    """The money of the account, in dollars."""
+    """Money: of a key's quota, or of the whole account. What remains is -1 where the quota is unlimited."""
 
     success: Literal[True]
-    remain_balance: float
-    used_balance: float
+    remain_balance: float = Field(description="dollars")
+    used_balance: float = Field(description="dollars")
+    remain_credits: float
+    used_credits: float
+    credits_per_usd: Literal[200]
     unlimited_quota: bool
+
+
+class ModelLine(BaseModel):
+    """One model."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="Unix seconds")
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """The models of a key, in OpenAI's shape."""
+
+    object: Literal["list"]
+    data: list[ModelLine]
 
 
 class LedgerLine(BaseModel):
@@ -136,30 +163,7 @@ class LedgerView(BaseModel):
     balance: float
 
 
-class Advance(BaseModel):
-    """How far to move the clock."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    advance: float = Field(ge=0, le=MAX_ADVANCE, allow_inf_nan=False, description="seconds")
-
-
 class Now(BaseModel):
     """The emulator's time."""
 
     now: float = Field(description="Unix seconds")
-
-
-class Configuration(BaseModel):
-    """Settings to change; what is not named stays. ``balance`` sets the money that is left now."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    seed: Annotated[int, BeforeValidator(whole)] = 0
-    latency_median: Day = Field(default=4.0, description="seconds")
-    latency_sigma: float = Field(default=0.35, ge=0, le=5, allow_inf_nan=False)
-    rate_limit: Literal["default", "vip", "svip", "off"] = "default"
-    balance: float = Field(default=10.0, ge=0, le=MAX_BALANCE, allow_inf_nan=False, description="dollars")
-    lookup_lag: Day = Field(default=0.0, description="seconds until a business id is found")
-    ignore_business_id: bool = False
-    strict_user_agent: bool = False

@@ -6,28 +6,8 @@ import json
 
 import pytest
 
-# Written out here, not imported: the emulator's own table is what is tested. Rows as in the service's page.
-TABLE = """
-1:1   1024x1024 2048x2048 -
-3:2   1536x1024 2048x1360 -
-2:3   1024x1536 1360x2048 -
-4:3   -         2048x1536 -
-3:4   -         1536x2048 -
-5:4   -         2560x2048 -
-4:5   -         2048x2560 -
-16:9  -         2048x1152 3840x2160
-9:16  -         1152x2048 2160x3840
-2:1   -         2688x1344 3840x1920
-1:2   -         1344x2688 1920x3840
-21:9  -         2688x1152 3840x1648
-9:21  -         1152x2688 1648x3840
-"""
-CELLS = [
-    (ratio, tier, pixels)
-    for ratio, *row in map(str.split, TABLE.split("\n")[1:-1])
-    for tier, pixels in zip(("1K", "2K", "4K"), row, strict=True)
-]
-
+from airflow_provider_gptimg.emulator.submission import parse_submission
+from tests.support.emulator_cells import CELLS, FILLED_CELLS
 
 HALF = '{"model": "gpt-image-2", "prompt": "a \ud83e", "client_business_id": "af-\ud83e"}'
 """Half a surrogate pair, not escaped: no text, whatever the encoding."""
@@ -50,6 +30,25 @@ def test_sizes(service, ratio, tier, pixels):
         assert reply.status == 200
         lower = service.submit(size=ratio, resolution=tier.lower())
         assert lower.status == 200
+
+
+def test_the_full_table_fills_every_gap(service, slow):
+    gaps = {(ratio, tier) for ratio, tier, pixels in CELLS if pixels == "-"}
+    assert {(ratio, tier) for ratio, tier, _ in FILLED_CELLS} == gaps
+    slow.configure(size_table="full", balance=100)
+    for ratio, tier, _ in (*CELLS, *FILLED_CELLS):
+        assert service.submit(size=ratio, resolution=tier).status == 200
+    assert service.submit(size="7:5").status == 400
+    assert service.submit(model="gpt-image-2.5-flare-vip", size="1:1").status == 400
+    slow.configure(size_table="standard")
+    assert service.submit(size="16:9").status == 400
+
+
+@pytest.mark.parametrize(("ratio", "tier", "pixels"), FILLED_CELLS)
+def test_the_pixels_of_the_full_table(ratio, tier, pixels):
+    fields = {"model": "gpt-image-2", "prompt": "a fox", "size": ratio, "resolution": tier}
+    width, height = parse_submission(fields, "full").pixels
+    assert f"{width}x{height}" == pixels
 
 
 def test_the_answer_to_a_submission(service, slow):
@@ -77,7 +76,7 @@ def test_only_model_and_prompt_are_required_and_unknown_fields_are_welcome(servi
         ({"prompt": ""}, "prompt must not be empty"),
         ({"prompt": " \n\t"}, "prompt must not be empty"),
         ({"prompt": 7}, "prompt must be a string"),
-        ({"prompt": None}, "prompt must be a string"),
+        ({"prompt": None}, "prompt is required"),
         ({"prompt": "x" * 32_001}, "at most 32000"),
         ({"model": ""}, "model must not be empty"),
         ({"model": ["gpt-image-2"]}, "model must be a string"),
@@ -90,12 +89,10 @@ def test_only_model_and_prompt_are_required_and_unknown_fields_are_welcome(servi
         ({"n": "2"}, "n must be an integer"),
         ({"n": True}, "n must be an integer"),
         ({"n": 1.5}, "n must be an integer"),
-        ({"n": None}, "n must be an integer"),
         ({"n": 0}, "from 1 to"),
         ({"n": -1}, "from 1 to"),
         ({"n": 1001}, "from 1 to"),
         ({"response_format": "b64_json"}, "response_format must be 'url'"),
-        ({"response_format": None}, "response_format must be a string"),
         ({"client_business_id": 5}, "client_business_id must be a string"),
     ],
     ids=str,
@@ -105,6 +102,7 @@ def test_refused_fields(service, fields, complaint):
     assert reply.status == 400
     assert reply.error["code"] == "invalid_request"
     assert complaint in reply.error["message"]
+    assert reply.error["param"] in {*fields, "size"}
     assert len(reply.error["message"]) < 400
     assert service.remote.ledger()["submissions"] == []
 
@@ -140,7 +138,7 @@ def test_an_integer_may_be_written_with_a_decimal_point(service):
         (["https://"], 400),
         (["https://example.org/a.png", 5], 400),
         ([None], 400),
-        (None, 400),
+        (None, 200),
     ],
 )
 def test_reference_images(service, field, value, status):
@@ -148,6 +146,20 @@ def test_reference_images(service, field, value, status):
     assert reply.status == status
     if status == 400:
         assert reply.error["code"] == "invalid_reference_images"
+
+
+@pytest.mark.parametrize(
+    ("model", "most"), [("gpt-image-2", 6), ("gpt-image-2-official", 16), ("gpt-image-2-vip", None)]
+)
+def test_the_most_reference_images(service, model, most):
+    urls = [f"https://example.org/{number}.png" for number in range(17)]
+    if most is None:
+        assert service.submit(model=model, reference_images=urls).status == 200
+        return
+    assert service.submit(model=model, reference_images=urls[:most]).status == 200
+    reply = service.submit(model=model, reference_images=urls[: most + 1])
+    assert (reply.status, reply.error["code"]) == (400, "invalid_reference_images")
+    assert f"at most {most}" in reply.error["message"]
 
 
 def test_a_large_inlined_picture_gets_an_explanation(service):

@@ -61,6 +61,8 @@ def test_every_route_is_described():
         ("GET", "/v1/images/generations/{generation_id}"),
         ("POST", "/v1/uploads/images"),
         ("GET", "/v1/balance"),
+        ("GET", "/v1/user/balance"),
+        ("GET", "/v1/models"),
         ("GET", "/files/results/{generation_id}/{name}"),
         ("GET", "/files/uploads/{name}"),
         ("GET", "/_emulator/ledger"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from airflow_provider_gptimg.emulator.palettes import Color, Palette
+from airflow_provider_gptimg.emulator.painting.palettes import Color, Palette
 
 
 @dataclass

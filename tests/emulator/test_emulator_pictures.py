@@ -10,11 +10,11 @@ import zlib
 
 import pytest
 from PIL import Image
-from test_emulator_submit import CELLS
 
-from airflow_provider_gptimg.emulator import lettering, painting
-from airflow_provider_gptimg.emulator.motifs import MOTIFS
-from airflow_provider_gptimg.emulator.rendering import Gallery, Picture
+from airflow_provider_gptimg.emulator.painting import painter, text_layout
+from airflow_provider_gptimg.emulator.painting.motifs import MOTIFS
+from airflow_provider_gptimg.emulator.painting.renderer import Picture, Renderer
+from tests.support.emulator_cells import CELLS
 
 
 def opened(content: bytes) -> Image.Image:
@@ -81,12 +81,12 @@ def test_images_are_there_only_after_completion(service, slow):
 
 
 def test_the_same_description_gives_the_same_bytes():
-    assert painting.paint(small()) == painting.paint(small())
+    assert painter.paint(small()) == painter.paint(small())
 
 
 @pytest.mark.parametrize("change", [{"prompt": "a blue fox"}, {"seed": 1}, {"index": 1}])
 def test_another_description_gives_another_picture(change):
-    first, second = opened(painting.paint(small())), opened(painting.paint(small(**change)))
+    first, second = opened(painter.paint(small())), opened(painter.paint(small(**change)))
     pairs = zip(points(first.resize((32, 24))), points(second.resize((32, 24))), strict=True)
     differ = sum(max(abs(a - b) for a, b in zip(*pair, strict=True)) > 24 for pair in pairs)
     assert differ > 32 * 24 / 4  # visibly: a quarter of the picture at least
@@ -94,9 +94,9 @@ def test_another_description_gives_another_picture(change):
 
 def test_every_motif_fills_every_shape(monkeypatch):
     for motif in MOTIFS:
-        monkeypatch.setattr(painting, "MOTIFS", (motif,))
+        monkeypatch.setattr(painter, "MOTIFS", (motif,))
         for pixels in ((256, 256), (200, 480), (480, 200)):
-            image = opened(painting.paint(small(motif.__name__, pixels=pixels)))
+            image = opened(painter.paint(small(motif.__name__, pixels=pixels)))
             assert image.size == pixels
             assert len(image.getcolors(100_000)) > 16
 
@@ -118,25 +118,25 @@ def test_every_motif_fills_every_shape(monkeypatch):
 )
 @pytest.mark.parametrize("pixels", [(256, 256), (192, 448)])
 def test_any_prompt_can_be_lettered(prompt, pixels):
-    assert opened(painting.paint(small(prompt, pixels=pixels))).size == pixels
+    assert opened(painter.paint(small(prompt, pixels=pixels))).size == pixels
 
 
 def test_letters_that_no_font_has_are_named(monkeypatch):
-    monkeypatch.setattr(lettering, "font_for", lambda character: "" if character.isascii() else None)
-    assert lettering.legible("a 🦊!") == "a [fox face]!"
-    assert lettering.legible("红狐狸 runs") == "[3 CJK] runs"
-    assert lettering.legible("Лиса\u200d") == "[4 CYRILLIC]"
+    monkeypatch.setattr(text_layout, "font_for", lambda character: "" if character.isascii() else None)
+    assert text_layout.legible("a 🦊!") == "a [fox face]!"
+    assert text_layout.legible("红狐狸 runs") == "[3 CJK] runs"
+    assert text_layout.legible("Лиса\u200d") == "[4 CYRILLIC]"
 
 
 def test_text_is_fitted():
-    short = lettering.fit("owl", 500, 200, largest=40, smallest=10)
+    short = text_layout.fit("owl", 500, 200, largest=40, smallest=10)
     assert (short.lines, short.size, short.complete) == (("owl",), 40, True)
-    longer = lettering.fit("the quick brown fox jumps over the lazy dog " * 5, 500, 200, 40, 10)
+    longer = text_layout.fit("the quick brown fox jumps over the lazy dog " * 5, 500, 200, 40, 10)
     assert longer.complete
     assert 10 <= longer.size < 40
     assert longer.height <= 200
     assert longer.width <= 500
-    cut = lettering.fit("word " * 3000, 500, 200, 40, 10)
+    cut = text_layout.fit("word " * 3000, 500, 200, 40, 10)
     assert not cut.complete
     assert cut.lines[-1].endswith("…")
     assert cut.height <= 200
@@ -167,7 +167,7 @@ def test_an_uploaded_reference_picture_is_shown(service):
 
 @pytest.mark.parametrize("inset", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff broken"])
 def test_a_broken_reference_picture_is_left_out(inset):
-    assert opened(painting.paint(small(inset=inset))).size == (256, 192)
+    assert opened(painter.paint(small(inset=inset))).size == (256, 192)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -218,16 +218,16 @@ def test_a_picture_is_painted_once_for_all_who_ask(monkeypatch):
         painted.append((picture.prompt, threading.current_thread() is threading.main_thread()))
         return picture.prompt.encode() * 100
 
-    monkeypatch.setattr(painting, "paint", paint)
+    monkeypatch.setattr(painter, "paint", paint)
 
     async def scenario() -> None:
-        gallery = Gallery(capacity=250)
-        assert set(await asyncio.gather(*(gallery.png(small("a")) for _ in range(5)))) == {b"a" * 100}
-        await gallery.png(small("b"))
-        await gallery.png(small("a"))
-        await gallery.png(small("c"))  # no room for three: the one not used for longest goes
-        await gallery.png(small("a"))
-        await gallery.png(small("b"))
+        renderer = Renderer(capacity=250)
+        assert set(await asyncio.gather(*(renderer.png(small("a")) for _ in range(5)))) == {b"a" * 100}
+        await renderer.png(small("b"))
+        await renderer.png(small("a"))
+        await renderer.png(small("c"))  # no room for three: the one not used for longest goes
+        await renderer.png(small("a"))
+        await renderer.png(small("b"))
 
     asyncio.run(scenario())
     assert painted == [(prompt, False) for prompt in "abcb"]

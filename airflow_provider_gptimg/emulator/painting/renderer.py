@@ -41,7 +41,7 @@ class Picture:
         return replace(self, pixels=(width, height))
 
 
-class Gallery:
+class Renderer:
     """Paints pictures in threads, and keeps the encoded ones up to :data:`CACHE_BYTES`."""
 
     def __init__(self, capacity: int = CACHE_BYTES) -> None:
@@ -63,7 +63,7 @@ class Gallery:
         return await asyncio.shield(painting)  # one client that goes away must not stop it for the others
 
     async def _paint(self, key: str, picture: Picture) -> bytes:
-        from airflow_provider_gptimg.emulator.painting import paint
+        from airflow_provider_gptimg.emulator.painting.painter import paint
 
         try:
             async with self._slots:

@@ -10,8 +10,9 @@ from fastapi.responses import HTMLResponse
 
 from airflow_provider_gptimg import __version__
 from airflow_provider_gptimg.emulator.ledger import dollars
-from airflow_provider_gptimg.emulator.service import base_url
-from airflow_provider_gptimg.emulator.state import Emulator, Task
+from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.task_answers import base_url
+from airflow_provider_gptimg.emulator.tasks import Task
 
 SHOWN = 24
 
@@ -49,18 +50,18 @@ Base URL <code>{url}</code>, any key that starts with <code>sk-</code>. What it 
 """
 
 
-def landing_routes(emulator: Emulator) -> APIRouter:
-    """Return the route of the landing page."""
+def home_page_routes(emulator: Emulator) -> APIRouter:
+    """Return the route of the home page."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
-    async def landing(request: Request) -> HTMLResponse:
+    async def home_page(request: Request) -> HTMLResponse:
         emulator.settle()
         requests = emulator.ledger.requests
         figures = {
             "balance": f"${dollars(emulator.ledger.balance):.2f}",
             "spent": f"${dollars(emulator.ledger.used):.2f}",
-            "generations": len(emulator.tasks),
+            "generations": emulator.accepted,
             "status queries": requests.status,
             "downloads": requests.download,
             "answered 429": requests.rate_limited,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from airflow_provider_gptimg.emulator.canvas import Canvas
-from airflow_provider_gptimg.emulator.palettes import Color
+from airflow_provider_gptimg.emulator.painting.canvas import Canvas
+from airflow_provider_gptimg.emulator.painting.palettes import Color
 
 
 def tiles(canvas: Canvas) -> None:

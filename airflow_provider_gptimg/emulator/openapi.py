@@ -8,9 +8,10 @@ from fastapi import Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
-from airflow_provider_gptimg.emulator import views
+from airflow_provider_gptimg.emulator import control_models, response_models
 from airflow_provider_gptimg.emulator.faults import Rules
-from airflow_provider_gptimg.emulator.models import MODELS, PIXEL_SIZE, Model
+from airflow_provider_gptimg.emulator.models import MODELS as KNOWN_MODELS
+from airflow_provider_gptimg.emulator.models import PIXEL_SIZE, Model
 from airflow_provider_gptimg.emulator.submission import MAX_IMAGES, MAX_PROMPT, VISIBLE, WEB_URL
 
 _STRINGS = {"schema": {"type": "string"}}
@@ -29,6 +30,7 @@ _ERRORS = {
     404: "There is no such thing.",
     410: "It was there, and has expired.",
     413: "The body is too large to be read.",
+    415: "The body is compressed, which is not supported.",
     422: "The content was refused.",
     429: "Too many requests; not accepted, not counted.",
     503: "No channel for this model; never retry.",
@@ -37,7 +39,7 @@ _ERRORS = {
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {
-        status: {"model": views.Envelope, "description": _ERRORS[status]} for status in statuses
+        status: {"model": response_models.Envelope, "description": _ERRORS[status]} for status in statuses
     }
     if 429 in found:
         retry = {"description": "Seconds to wait.", "required": True, **_NUMBERS}
@@ -76,12 +78,12 @@ def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
 def _submission_schema() -> dict[str, Any]:
     """Describe what may be submitted: one variant per model and tier, made from the table of models."""
     variants = []
-    for model in MODELS.values():
+    for model in KNOWN_MODELS.values():
         if model.sizes:
             variants += [_variant(model, tier) for tier in model.sizes]
         else:
-            size = {"type": "string", "pattern": f"^{PIXEL_SIZE}$", "examples": ["1536x1024"]}
-            variants.append(_object(model, {"size": size, "resolution": False}, []))
+            size = {"type": ["string", "null"], "pattern": f"^{PIXEL_SIZE}$", "examples": ["1536x1024"]}
+            variants.append(_object(model, {"size": size, "resolution": {"type": "null"}}, []))
     return {"title": "Submission", "anyOf": variants}
 
 
@@ -89,12 +91,20 @@ def _variant(model: Model, tier: str) -> dict[str, Any]:
     sizes = list(model.sizes[tier])
     # The defaults are 1:1 and 1K: what is left out has to fit, too.
     required = ([] if tier == "1K" else ["resolution"]) + ([] if "1:1" in sizes else ["size"])
-    resolution = {"enum": [tier, tier.lower()]}
-    return _object(model, {"size": {"enum": sizes}, "resolution": resolution}, required, f" at {tier}")
+    # What is required cannot be null, which counts as absent.
+    size = {"enum": sizes if "size" in required else [*sizes, None]}
+    resolution = {"enum": [tier, tier.lower()] if "resolution" in required else [tier, tier.lower(), None]}
+    return _object(model, {"size": size, "resolution": resolution}, required, f" at {tier}")
 
 
 def _object(model: Model, size: dict[str, Any], required: list[str], suffix: str = "") -> dict[str, Any]:
-    urls = {"type": "array", "items": {"type": "string", "pattern": f"^{WEB_URL}$"}}
+    urls: dict[str, Any] = {
+        "type": ["array", "null"],
+        "items": {"type": "string", "pattern": f"^{WEB_URL}$"},
+    }
+    if model.max_references is not None:
+        urls["maxItems"] = model.max_references
+    count = {"type": ["integer", "null"], "minimum": 1, "maximum": model.max_images or MAX_IMAGES}
     return {
         "title": f"{model.name}{suffix}",
         "type": "object",
@@ -103,28 +113,28 @@ def _object(model: Model, size: dict[str, Any], required: list[str], suffix: str
             "model": {"enum": [model.name]},
             "prompt": {"type": "string", "minLength": 1, "maxLength": MAX_PROMPT, "pattern": VISIBLE},
             **size,
-            "n": {"type": "integer", "minimum": 1, "maximum": model.max_images or MAX_IMAGES},
-            "response_format": {"enum": ["url"]},
+            "n": count,
+            "response_format": {"enum": ["url", None]},
             "reference_images": urls,
             "image_urls": {**urls, "description": "The older name of `reference_images`."},
-            "client_business_id": {"type": "string"},
-            **{name: {"enum": list(values)} for name, values in model.options.items()},
+            "client_business_id": {"type": ["string", "null"]},
+            **{name: {"enum": [*values, None]} for name, values in model.options.items()},
         },
     }
 
 
 _KEY = {"dependencies": [Security(HTTPBearer(auto_error=False, description="Any key that starts with sk-."))]}
-_TASK = {"model": views.TaskView, "description": "The generation.", "headers": _LIMITS}
+_TASK = {"model": response_models.TaskView, "description": "The generation.", "headers": _LIMITS}
 _FILE = {
     "type": "object",
     "required": ["file"],
     "properties": {"file": {"type": "string", "format": "binary"}},
 }
-_UPLOADED = {"model": views.UploadView, "description": "Stored."}
+_UPLOADED = {"model": response_models.UploadView, "description": "Stored."}
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    400: {"model": views.Refusal, "description": "Type or size is refused."}
+    400: {"model": response_models.Refusal, "description": "Type or size is refused."}
 }
-_LEDGER = {"model": views.LedgerView, "description": "The ledger."}
+_LEDGER = {"model": response_models.LedgerView, "description": "The ledger."}
 _CACHE = {"ETag": _STRINGS, "Cache-Control": _STRINGS}
 _CACHED: dict[int | str, dict[str, Any]] = {304: {"description": "The picture is known.", "headers": _CACHE}}
 
@@ -139,24 +149,31 @@ def _file_block(*media_types: str) -> dict[str, Any]:
     return {**block, "response_class": Response}
 
 
-SUBMIT = {**_block(_TASK, _errors(400, 401, 402, 403, 413, 422, 429, 503), _submission_schema()), **_KEY}
+SUBMIT = {**_block(_TASK, _errors(400, 401, 402, 403, 413, 415, 422, 429, 503), _submission_schema()), **_KEY}
 STATUS = {**_block(_TASK, _errors(401, 403, 404, 429)), **_KEY}
 UPLOAD = {
-    **_block(_UPLOADED, {**_REFUSED, **_errors(401, 403, 413)}, _FILE, "multipart/form-data"),
+    **_block(_UPLOADED, {**_REFUSED, **_errors(401, 403, 413, 415)}, _FILE, "multipart/form-data"),
     **_KEY,
 }
-BALANCE = {
-    **_block({"model": views.BalanceView | views.Refusal, "description": "The balance."}, _errors(401, 403)),
+_MONEY = {"model": response_models.BalanceView, "description": "The balance."}
+BALANCE = {**_block(_MONEY, _errors(401, 403)), **_KEY}
+ACCOUNT_BALANCE = {**_block(_MONEY, _errors(401, 403, 404)), **_KEY}
+MODELS = {
+    **_block({"model": response_models.ModelList, "description": "The models."}, _errors(401, 403)),
     **_KEY,
 }
 RESULT_FILE = _file_block("image/png")
 UPLOAD_FILE = _file_block("image/png", "image/jpeg", "image/webp", "image/gif")
 LEDGER = _block(_LEDGER, {})
 RESET = _block(_LEDGER, {})
-FAULTS = _block({"model": Rules, "description": "The rules in force."}, _errors(400, 413), _of(Rules))
-CLOCK = _block({"model": views.Now, "description": "The new time."}, _errors(400, 413), _of(views.Advance))
+FAULTS = _block({"model": Rules, "description": "The rules in force."}, _errors(400, 413, 415), _of(Rules))
+CLOCK = _block(
+    {"model": response_models.Now, "description": "The new time."},
+    _errors(400, 413, 415),
+    _of(control_models.Advance),
+)
 CONFIG = _block(
-    {"model": views.Configuration, "description": "All settings."},
-    _errors(400, 413),
-    _of(views.Configuration),
+    {"model": control_models.Configuration, "description": "All settings."},
+    _errors(400, 413, 415),
+    _of(control_models.Configuration),
 )
