@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import imagesize
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.client import fetch
 from airflow_provider_gptimg.api.download import Download, download
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.image_formats import measured
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.compat.imports import has_fs
@@ -80,7 +80,7 @@ class Storage:
     def _fetch(self, url: str, local: Path) -> Download:
         for pause in (*PAUSES, None):
             try:
-                with local.open("wb") as file:
+                with local.open("w+b") as file:
                     return download(partial(fetch, self.settings), url, self.settings, file)
             except OSError as error:
                 raise ApiError(
@@ -95,18 +95,17 @@ class Storage:
         raise AssertionError
 
     def _measured(self, local: Path) -> Pixels:
-        try:
-            width, height = imagesize.get(str(local))
-        except ValueError:
-            width, height = -1, -1  # its answer to other kinds of garbage
-        if width <= 0 or height <= 0:
+        with local.open("rb") as file:
+            found = measured(file)
+        if found is None:
             raise ApiError(Kind.DOWNLOAD, "The image's size cannot be read from its header.")
-        if self.size is not None and (width, height) != self.size:
+        width, height = found.stored
+        if self.size is not None and not found.is_shown_as(self.size):
             promised = f"{self.size[0]}x{self.size[1]}"
             raise ApiError(
                 Kind.DOWNLOAD, f"The image has {width}x{height} pixels, {promised} were asked for."
             )
-        return int(width), int(height)
+        return width, height
 
 
 def check_folder(folder: object) -> str:
