@@ -15,6 +15,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE
 
@@ -173,7 +174,7 @@ def _read_file(where: str) -> Iterator[object]:
     read = _read_csv if where.lower().endswith(".csv") else _read_jsonl
     try:
         # utf-8-sig: spreadsheets write a byte order mark.
-        with ObjectStoragePath(where).open("r", encoding="utf-8-sig", newline="") as lines:  # type: ignore[no-untyped-call]
+        with Place.of(where).open("r", encoding="utf-8-sig", newline="") as lines:
             # Line by line: what Airflow 3.0 opens cannot be iterated over.
             yield from read(where, iter(lines.readline, ""))
     except ApiError:

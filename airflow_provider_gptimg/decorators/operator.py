@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.bases.decorator import DecoratedOperator
 
 # The same private place from Airflow 3.0 to 3.3; Apache's own providers have it from there too.
@@ -184,6 +186,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             # A path is taken for its text; what is no reference is refused later, naming who gave it.
             with suppress(ApiError):
                 rendered = {**rendered, "reference_images": reference_texts(rendered["reference_images"])}
+        if isinstance(folder := rendered.get("output_path"), (os.PathLike, ObjectStoragePath)):
+            rendered = {**rendered, "output_path": str(folder)}
         try:
             json.dumps(rendered)
         except (TypeError, ValueError, RecursionError) as error:

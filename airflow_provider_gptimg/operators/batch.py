@@ -10,8 +10,6 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
@@ -28,6 +26,7 @@ from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
 from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
@@ -42,7 +41,7 @@ from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 MAX_IN_FLIGHT = 1000
 """Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
@@ -70,7 +69,7 @@ class GptImgBatchOperator(KeyedOperator):
     :param items: prompts, or dicts with ``prompt`` and any of ``size``, ``resolution``, ``n``, ``model``,
         ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, or the
         path or URI of a file that ends with ``.jsonl``, ``.ndjson`` or ``.csv``. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
     :param size: and the other request fields: for items that do not say their own. (templated)
     :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index.
         (templated)
@@ -114,7 +113,7 @@ class GptImgBatchOperator(KeyedOperator):
         self,
         *,
         items: Iterable[str | Mapping[str, Any]] | str | os.PathLike[str] | XComArg,
-        output_path: str | XComArg,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg,
         size: str | XComArg = "1:1",
         resolution: str | XComArg = "1K",
         n: int | str | XComArg = 1,
@@ -204,7 +203,7 @@ class GptImgBatchOperator(KeyedOperator):
             if waiting:
                 self._defer(waiting, order.progress)
             journal.compact()
-            manifest = Manifest(ObjectStoragePath(self.output_path) / f"{folder.stem}.jsonl")
+            manifest = Manifest(Place.of(self.output_path) / f"{folder.stem}.jsonl")
             manifest.write(items, journal)
             result = manifest.result(order.progress)
             if not failures.is_stopped:

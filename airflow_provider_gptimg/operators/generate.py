@@ -27,7 +27,9 @@ from airflow_provider_gptimg.tasks.storing import StoringWait
 from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    import os
+
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 
 class GptImgGenerateOperator(StoringWait):
@@ -49,7 +51,7 @@ class GptImgGenerateOperator(StoringWait):
         ``s3://bucket/key``, or the result of a task that made or uploaded some; one or a list. Files are
         PNG, JPEG, WebP or GIF of at most 10 MB, and are uploaded before the submission. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens: store the images
+    :param output_path: a folder, as a path or URI (text, ``Path``, ``ObjectStoragePath``): store the images
         there, and hand on where they are. (templated)
     :param file_name: what they are called below it, such as ``{{ ds }}/cover-{index}.{format}``; in
         braces also ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
@@ -100,7 +102,7 @@ class GptImgGenerateOperator(StoringWait):
         model: str | XComArg | None = None,
         reference_images: Any = None,
         extra_body: Mapping[str, Any] | XComArg | None = None,
-        output_path: str | XComArg | None = None,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
         conn_id: str | XComArg = GptImgHook.default_conn_name,

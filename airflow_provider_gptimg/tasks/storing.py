@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.names import FileNames
-from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder
+from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.result import Asked, Store
 from airflow_provider_gptimg.tasks.templates import is_own
 from airflow_provider_gptimg.tasks.waiting import GenerationWait
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class StoringWait(GenerationWait):
     """Waits for a generation and stores its images where ``output_path`` says so."""
 
-    output_path: str | None
+    output_path: Any
     file_name: str | None
     verify_images: bool
 
@@ -63,9 +63,10 @@ def check_place(context: Context, task: Any, *, item: int | None = None) -> None
     """
     ti: Any = context["ti"]
     with translated():
-        check_folder(task.output_path)
+        folder = check_folder(task.output_path)
         names = FileNames.of(task.file_name, ti, "0" * 40, item=item)
         if not is_own(context, task.task_id, "file_name"):
             names.check_mapped(ti)
+        check_names(folder, names, images=1 if getattr(task, "n", None) == 1 and item is None else 10)
         if task.verify_images:
             check_decoder()
