@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch.json_lines import write_lines
 from airflow_provider_gptimg.compat.task_instance import place_of
+from airflow_provider_gptimg.files.names import shortened
+from airflow_provider_gptimg.files.place import MAX_NAME_BYTES, Place
 from airflow_provider_gptimg.payment.attempt import TaskFacts
 from airflow_provider_gptimg.payment.decision import OnClear
 
@@ -44,10 +44,12 @@ class BatchFolder:
     :raises ApiError: kind STORAGE, also for a record that is there and cannot be read.
     """
 
-    def __init__(self, output_path: str, ti: Any, conn_id: str, task: TaskFacts, on_clear: OnClear) -> None:
+    def __init__(
+        self, output_path: str | Place, ti: Any, conn_id: str, task: TaskFacts, on_clear: OnClear
+    ) -> None:
         self._parts = [*task.place, conn_id]
         self.stem = stem_of(ti, conn_id)
-        self._folder = ObjectStoragePath(output_path) / FOLDER / self.stem
+        self._folder = Place.of(output_path) / FOLDER / self.stem
         self._file = self._folder / "batch.json"
         self._base = task.base
         kept = self._read()
@@ -56,7 +58,7 @@ class BatchFolder:
             self._write()
 
     @property
-    def journal(self) -> ObjectStoragePath:
+    def journal(self) -> Place:
         """The folder of the batch's journal."""
         return self._folder / str(self.record.number)
 
@@ -75,14 +77,14 @@ class BatchFolder:
 
     def _read(self) -> Record | None:
         try:
-            self._file.fs.invalidate_cache()  # of listings, which another process may have made old
-            return Record(**json.loads(self._file.read_text(encoding="utf-8")))
+            return Record(**json.loads(self._file.read()))
         except FileNotFoundError:
             return None
         except Exception as error:
             raise ApiError(
                 Kind.STORAGE,
-                f"The batch's record {self._file} cannot be read ({type(error).__name__}: {error}).",
+                f"The batch's record {self._file} cannot be read ({type(error).__name__}: {error}). A batch "
+                "needs the rights to list, read and write below output_path.",
             ) from error
 
     def _write(self) -> None:
@@ -96,7 +98,8 @@ def stem_of(ti: Any, conn_id: str) -> str:
         loop.
     """
     mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
-    return f"{ti.task_id}{mapped}-{_digest(*place_of(ti), conn_id)[:12]}"
+    ending = f"{mapped}-{_digest(*place_of(ti), conn_id)[:12]}"
+    return shortened(ti.task_id, MAX_NAME_BYTES - len(f"{ending}.jsonl")) + ending
 
 
 def _latest(kept: Record | None, task: TaskFacts, on_clear: OnClear) -> Record:

@@ -21,6 +21,7 @@ from typing import IO, Any
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.json_lines import read_records, storage_named, write_lines
+from airflow_provider_gptimg.files.place import Place, remove_all
 from airflow_provider_gptimg.payment.receipt import Receipt
 
 INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "failed"
@@ -74,10 +75,10 @@ class Journal:
     :param attempt: the try number of the task.
     """
 
-    def __init__(self, folder: ObjectStoragePath, attempt: int) -> None:
+    def __init__(self, folder: Place | ObjectStoragePath, attempt: int) -> None:
         self.states: dict[str, State] = {}
         self.attempt = attempt
-        self._folder = folder
+        self._folder = Place.of(folder)
         self._name = uuid.uuid4().hex[:8]
         self._next = 0
         self._unwritten: list[str] = []
@@ -112,8 +113,7 @@ class Journal:
             while some := list(islice(lines, SEGMENT_LINES)):
                 self._put_segment(some)
             with storage_named(self._folder):
-                for path in segments:
-                    path.unlink(missing_ok=True)
+                remove_all(segments)
 
     def note(self, digest: str, status: str, **facts: Any) -> None:
         """Note an item's new state; :meth:`flush` writes it.
@@ -163,7 +163,7 @@ class Journal:
 
             yield record
 
-    def _spooled(self, spool: IO[str], segments: list[ObjectStoragePath]) -> dict[str, int]:
+    def _spooled(self, spool: IO[str], segments: list[Place]) -> dict[str, int]:
         """Write all records to a local file, and return where the latest of each item begins."""
         places = {}
         for record in read_records(segments):
@@ -176,13 +176,9 @@ class Journal:
         write_lines(self._folder / f"{self._next:08}-{self._name}.jsonl", lines)
         self._next += 1
 
-    def _segments(self) -> list[ObjectStoragePath]:
+    def _segments(self) -> list[Place]:
         with storage_named(self._folder):
-            self._folder.fs.invalidate_cache()  # of listings, which another process may have made old
-            if not self._folder.exists():
-                return []
-            found = [path for path in self._folder.iterdir() if SEGMENT.fullmatch(path.name)]
-            return sorted(found, key=lambda path: path.name)
+            return [self._folder / name for name in sorted(self._folder.files()) if SEGMENT.fullmatch(name)]
 
     def _learn(self, record: Mapping[str, Any]) -> bool:
         """Take a record for the latest of its item; return False for one that says nothing new."""

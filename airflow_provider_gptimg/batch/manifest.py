@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
 from airflow_provider_gptimg.batch.json_lines import strict_json, write_lines
 from airflow_provider_gptimg.batch.progress import Progress
+from airflow_provider_gptimg.files.place import Place
 
 FAILURES = 20
 """So many failed items go into XCom; the manifest has them all."""
@@ -45,7 +44,7 @@ class BatchResult(TypedDict):
 class Manifest:
     """The manifest at one place, and what was counted while it was written."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Place) -> None:
         self.uri = str(path)
         self.images = self.submissions = 0
         self.failures: list[Failure] = []

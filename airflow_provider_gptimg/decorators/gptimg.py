@@ -12,6 +12,9 @@ from airflow_provider_gptimg.decorators.operator import GptImgDecoratedOperator
 P = ParamSpec("P")
 
 if TYPE_CHECKING:
+    import os
+
+    from airflow.sdk import ObjectStoragePath
     from airflow.sdk.bases.decorator import _TaskDecorator
     from airflow.sdk.definitions._internal.expandinput import (
         OperatorExpandArgument,
@@ -69,7 +72,7 @@ def gptimg_task(
     model: str | XComArg | None = ...,
     reference_images: Any = ...,
     extra_body: Mapping[str, Any] | XComArg | None = ...,
-    output_path: str | XComArg | None = ...,
+    output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = ...,
     file_name: str | XComArg | None = ...,
     verify_images: bool = ...,
     conn_id: str | XComArg = ...,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.bases.decorator import DecoratedOperator
 from jinja2 import TemplateError
 
@@ -146,6 +148,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             # A path is taken for its text; what is no reference is refused later, naming who gave it.
             with suppress(ApiError):
                 rendered = {**rendered, "reference_images": reference_texts(rendered["reference_images"])}
+        if isinstance(folder := rendered.get("output_path"), (os.PathLike, ObjectStoragePath)):
+            rendered = {**rendered, "output_path": str(folder)}
         try:
             json.dumps(rendered)
         except (TypeError, ValueError, RecursionError) as error:

@@ -7,10 +7,11 @@ import json
 import re
 import string
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_gptimg.api.errors import invalid
+from airflow_provider_gptimg.files.place import MAX_NAME_BYTES
 
 FIELDS = ("task_id", "map_index", "identity", "item", "id", "index", "format")
 """What a pattern may name in braces."""
@@ -21,7 +22,8 @@ _OF_AN_ITEM = ("item", "id", "identity")
 _ID_BYTES = 80
 """Maximum bytes of an item's id in a name."""
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_LONGEST_FORMAT = "jpeg"
+_UNSAFE = re.compile(r"[^\w.-]+")
 _UNSAFE_IN_AN_ID = re.compile(r"^\.+|[^\w.-]+")
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -70,10 +72,17 @@ class FileNames:
         whole = str(pattern) if "format" in named else f"{pattern}.{{format}}"
         task_id = _UNSAFE.sub("_", ti.task_id)
         names = cls(whole, "index" in named, task_id, ti.map_index, digest[:12], item or 0, _safe_id(item_id))
+        if "task_id" in named:
+            over = max(len(part.encode()) for part in names.longest().split("/")) - MAX_NAME_BYTES
+            names = replace(names, task_id=shortened(task_id, len(task_id.encode()) - max(0, over)))
         name = names.name(0, "png")
         if _NOT_IN_A_NAME.search(name) or any(part in ("", ".", "..") for part in name.split("/")):
             raise invalid("file_name", pattern, f"a name below output_path is needed, this gives {name!r}")
         return names
+
+    def longest(self, images: int = 10) -> str:
+        """Return the longest name among this number of images, whatever their format."""
+        return self.name(images - 1, _LONGEST_FORMAT)
 
     def check_mapped(self, ti: Any) -> None:
         """Check that no two of a mapped task's instances share a name, where the pattern was written for all.
@@ -100,6 +109,15 @@ class FileNames:
             return name
         stem, dot, ending = name.rpartition(".")
         return f"{stem}-{index}{dot}{ending}"
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name in at most so many bytes of UTF-8: itself, or its beginning and a hash of all of it."""
+    content = name.encode()
+    if len(content) <= most:
+        return name
+    digest = f"~{hashlib.sha256(content).hexdigest()[:12]}"
+    return content[: max(0, most - len(digest))].decode(errors="ignore") + digest
 
 
 def fields_of(pattern: object) -> set[str]:

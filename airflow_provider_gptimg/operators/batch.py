@@ -10,8 +10,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
@@ -30,6 +28,7 @@ from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
 from airflow_provider_gptimg.files.names import FileNames, fields_of
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
@@ -42,7 +41,7 @@ from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 MAX_IN_FLIGHT = 1000
 """Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
@@ -74,7 +73,7 @@ class GptImgBatchOperator(GptImgTask):
     :param columns: which column or key is which, where they are called otherwise: ``{"id": "sku", "prompt":
         "text"}``; ``{"size": None}`` if ``size`` is something else. Names are compared without case and
         blanks. All other columns and keys are kept, and come back in the manifest as ``row``.
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
     :param size: and the other request fields: for items that do not say their own. (templated)
     :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index,
         ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
@@ -121,7 +120,7 @@ class GptImgBatchOperator(GptImgTask):
         self,
         *,
         items: Iterable[Any] | str | os.PathLike[str] | XComArg,
-        output_path: str | XComArg,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg,
         columns: Mapping[str, str | None] | None = None,
         size: str | XComArg = "1:1",
         resolution: str | XComArg = "1K",
@@ -233,7 +232,7 @@ class GptImgBatchOperator(GptImgTask):
             if waiting:
                 self._defer(waiting, order.progress)
             journal.compact()
-            manifest = Manifest(ObjectStoragePath(self.output_path) / f"{folder.stem}.jsonl")
+            manifest = Manifest(Place.of(self.output_path) / f"{folder.stem}.jsonl")
             manifest.write(items, journal)
             result = manifest.result(order.progress)
             failures.end(result["completed"])

@@ -20,7 +20,9 @@ from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import GenerationWait, check_place, storing
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    import os
+
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 
 class GptImgDownloadOperator(GenerationWait):
@@ -32,7 +34,7 @@ class GptImgDownloadOperator(GenerationWait):
 
     :param generation_id: its id, or the dict that the generating task or the sensor returned: then the
         size in pixels is checked, and the result repeats the prompt. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
     :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is made of the generation's id.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
@@ -50,7 +52,7 @@ class GptImgDownloadOperator(GenerationWait):
         self,
         *,
         generation_id: str | Mapping[str, Any] | XComArg,
-        output_path: str | XComArg,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
@@ -61,7 +63,7 @@ class GptImgDownloadOperator(GenerationWait):
     ) -> None:
         super().__init__(**kwargs)
         self.generation_id: Any = generation_id
-        self.output_path: str = templated(output_path)
+        self.output_path: Any = templated(output_path)
         self.file_name = templated(file_name)
         self.verify_images = verify_images
         self.conn_id = templated(conn_id)

@@ -27,10 +27,18 @@ from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
 from airflow_provider_gptimg.tasks.request import TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
-from airflow_provider_gptimg.tasks.waiting import RESUME_PATIENCE, GenerationWait, check_place, storing
+from airflow_provider_gptimg.tasks.waiting import (
+    MANY_IMAGES,
+    RESUME_PATIENCE,
+    GenerationWait,
+    check_place,
+    storing,
+)
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    import os
+
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 
 class GptImgGenerateOperator(GenerationWait):
@@ -53,7 +61,7 @@ class GptImgGenerateOperator(GenerationWait):
         ``s3://bucket/key``, or the result of a task that made or uploaded some; one or a list. Files are
         PNG, JPEG, WebP or GIF of at most 10 MB, and are uploaded before the submission. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens: store the images
+    :param output_path: a folder, as a path or URI (text, ``Path``, ``ObjectStoragePath``): store the images
         there, and hand on where they are. (templated)
     :param file_name: what they are called below it, such as ``{{ ds }}/cover-{index}.{format}``; in
         braces also ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
@@ -103,7 +111,7 @@ class GptImgGenerateOperator(GenerationWait):
         model: str | XComArg | None = None,
         reference_images: Any = None,
         extra_body: Mapping[str, Any] | XComArg | None = None,
-        output_path: str | XComArg | None = None,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
@@ -259,6 +267,7 @@ class GptImgGenerateOperator(GenerationWait):
                 output_path=wanted.output_path,
                 file_name=wanted.file_name,
                 verify_images=self.verify_images,
+                images=1 if wanted.n == 1 else MANY_IMAGES,
             )
 
     def reference_uris(self) -> list[str]:

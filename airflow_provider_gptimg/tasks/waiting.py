@@ -19,7 +19,7 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
-from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder
+from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Asked, Result, Store, collect
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 DEFER_MARGIN = 120.0
 """Seconds by which Airflow's own limit of a deferral lies behind ours: when it strikes, the trigger
 gets no last look, so it is only there for a trigger that is gone."""
+
+MANY_IMAGES = 10
+"""As many images as make a name one character longer, for tasks that do not know how many they get."""
 
 RESUME_PATIENCE = 60.0
 """Seconds in which a resumed task gets its look at the generation through a shaky network."""
@@ -184,19 +187,22 @@ def check_place(
     output_path: Any,
     file_name: Any,
     verify_images: bool,
+    images: int = MANY_IMAGES,
     item: int | None = None,
 ) -> None:
     """Check where a task's images are to be stored and what they are to be called.
 
+    :param images: how many there may be; from the second one on, a name gets longer.
     :param item: the index of one of many items.
     :raises GptImgValidationError: naming the field, its value and what is allowed.
     """
     ti = task_instance(context)
     with translated():
-        check_folder(output_path)
+        folder = check_folder(output_path)
         names = FileNames.of(file_name, ti, "0" * 40, item=item, item_id=item)
         if not is_own(context, task_id, "file_name"):
             names.check_mapped(ti)
+        check_names(folder, names, images=images)
         if verify_images:
             check_decoder()
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch import journal as module
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, Journal
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.payment.receipt import Receipt
 
 
 def opened(folder: Path, attempt: int = 1) -> Journal:
-    journal = Journal(ObjectStoragePath(folder.as_uri()), attempt)
+    journal = Journal(Place.of(folder.as_uri()), attempt)
     journal.open()
     return journal
 
@@ -107,7 +107,7 @@ def test_what_could_not_be_written_is_written_the_next_time(
     journal = opened(tmp_path)
     paid(journal, "a")
     with monkeypatch.context() as broken:
-        broken.setattr("airflow_provider_gptimg.batch.json_lines.move", _broken)
+        broken.setattr(Place, "put", _broken)
         with pytest.raises(ApiError, match="disk full") as failed:
             journal.flush()
         assert failed.value.kind is Kind.STORAGE
@@ -160,17 +160,17 @@ def test_a_crash_between_writing_and_deleting(
         paid(journal, str(number % 4))
         journal.note(str(number % 4), FAILED if number < 4 else COMPLETED, index=number)
         journal.flush()
-    deleted = ObjectStoragePath.unlink
+    deleted = Place.remove
     left = list(range(survivors))
 
-    def unlink(path: ObjectStoragePath, missing_ok: bool = False) -> None:
+    def remove(place: Place) -> None:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        deleted(path, missing_ok)
+        deleted(place)
 
     with monkeypatch.context() as crash:
-        crash.setattr(ObjectStoragePath, "unlink", unlink)
+        crash.setattr(Place, "remove", remove)
         with pytest.raises(KeyboardInterrupt):
             journal.compact()
     assert opened(tmp_path).states == journal.states

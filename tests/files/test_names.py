@@ -124,3 +124,22 @@ def test_a_name_that_nobody_chose_has_the_id_in_it() -> None:
 def test_only_items_have_ids() -> None:
     with pytest.raises(ApiError, match="only the items of a batch"):
         names("{id}")
+
+
+def test_task_ids_of_any_letters_tell_files_apart() -> None:
+    first, second = (names("{task_id}", task_id=task_id).name(0, "png") for task_id in ("狐", "猫"))
+    assert (first, second) == ("狐.png", "猫.png")
+    assert names(None, task_id="müll-eimer.v2").name(0, "png") == "müll-eimer.v2-0123456789ab-0.png"
+
+
+@pytest.mark.parametrize("pattern", [None, "{task_id}", "a/{task_id}-{index}"])
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_a_long_task_id_is_cut_to_what_a_name_may_have(pattern: str | None, letter: str) -> None:
+    made = {names(pattern, task_id=letter * 249 + end).longest() for end in "ab"}
+    assert len(made) == 2
+    assert all(len(part.encode()) <= 255 for name in made for part in name.split("/"))
+
+
+def test_names_that_fit_are_never_cut() -> None:
+    task_id = "x" * 235
+    assert names(None, task_id=task_id).name(0, "png") == f"{task_id}-0123456789ab-0.png"
