@@ -127,6 +127,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "gptimg", "class-name": "airflow_provider_gptimg.decorators.gptimg.gptimg_task"}
         ],
+        "cli": ["airflow_provider_gptimg.cli.definition.get_gptimg_cli_commands"],
         "extra-links": [
             "airflow_provider_gptimg.links.ImagesLink",
             "airflow_provider_gptimg.links.PictureLink",

@@ -22,6 +22,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.json_lines import read_records, storage_named, write_lines
 from airflow_provider_gptimg.files.place import Place, remove_all
+from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.receipt import Receipt
 
 INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "failed"
@@ -48,14 +49,14 @@ class State:
     :param attempt: the try number of the task that noted it.
     :param receipt: what was paid for, if a submission of it was answered.
     :param reason: the kind of its error, if it failed.
-    :param index: the item's place when it was completed.
+    :param series: the series of submissions that it is about; an item that is made anew begins another.
     """
 
     status: str
     attempt: int
     receipt: Receipt | None = None
     reason: str | None = None
-    index: int | None = None
+    series: str = FIRST_SERIES
 
 
 def is_newer(record: Mapping[str, Any], known_status: str, known_attempt: int) -> bool:
@@ -78,6 +79,7 @@ class Journal:
     def __init__(self, folder: Place | ObjectStoragePath, attempt: int) -> None:
         self.states: dict[str, State] = {}
         self.attempt = attempt
+        self._latest: dict[tuple[str, str], str] = {}
         self._folder = Place.of(folder)
         self._name = uuid.uuid4().hex[:8]
         self._next = 0
@@ -121,12 +123,18 @@ class Journal:
         :param facts: more that is known of it. What is known of its submission is kept from note to note.
         """
         known = self.states.get(digest)
-        kept = known.receipt.as_json() if known and known.receipt else {}
-        record = {"key": digest, "status": status, "attempt": self.attempt, **kept, **facts}
+        series = facts.pop("series", known.series if known else FIRST_SERIES)
+        is_same = known is not None and known.series == series
+        kept = known.receipt.as_json() if is_same and known and known.receipt else {}
+        record = {"key": digest, "status": status, "attempt": self.attempt, "series": series, **kept, **facts}
         line = json.dumps(record)
         with self._noting:
             self._unwritten.append(line)
         self._learn(record)
+
+    def is_latest_of(self, digest: str, named_by: str, name: str) -> bool:
+        """Return whether no other item was completed later under a name (an ``index``, or an ``id``)."""
+        return self._latest.get((named_by, name)) == digest
 
     def flush(self) -> None:
         """Write what was noted since the last time; threads may call it at once.
@@ -192,8 +200,12 @@ class Journal:
             attempt=record["attempt"],
             receipt=Receipt.read(record),
             reason=(record.get("error") or {}).get("reason"),
-            index=record.get("index"),
+            series=record.get("series", FIRST_SERIES),
         )
+        if record["status"] == COMPLETED:
+            shown = record.get("shown") or {}
+            self._latest["index", str(record.get("index"))] = record["key"]
+            self._latest["id", str(shown.get("id"))] = record["key"]
         return True
 
 

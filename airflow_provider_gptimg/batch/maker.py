@@ -18,7 +18,8 @@ from airflow_provider_gptimg.api.polling.schedule import Course, kind_of
 from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
-from airflow_provider_gptimg.batch.plan import Order
+from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
+from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
@@ -39,10 +40,10 @@ class Maker:
     :param storers: the threads that store images.
     """
 
-    def __init__(self, order: Order, client: AsyncClient, storers: Executor, activity: Activity) -> None:
+    def __init__(self, plan: BatchPlan, client: AsyncClient, storers: Executor, activity: Activity) -> None:
         self.waiting: dict[str, Waiting] = {}
-        self._order, self._client, self._storers, self._activity = order, client, storers, activity
-        self._journal, self._rules = order.journal, order.rules
+        self._plan, self._client, self._storers, self._activity = plan, client, storers, activity
+        self._journal, self._rules = plan.journal, plan.rules
 
     def is_under_way(self, state: State) -> bool:
         """Return whether an item only has to be waited for.
@@ -50,36 +51,37 @@ class Maker:
         After an earlier attempt it is asked for first, since it may have failed or expired; but not once
         that could not be followed by a submission.
         """
-        is_ours = state.attempt == self._journal.attempt or self._order.failures.is_stopped
+        is_ours = state.attempt == self._journal.attempt or self._plan.failures.is_stopped
         return state.status == SUBMITTED and is_ours
 
-    async def make(self, item: Item, state: State | None, submitted: Callable[[], None]) -> None:
+    async def make(self, item: Item, plan: ItemPlan, submitted: Callable[[], None]) -> None:
         """Make an item.
 
-        :param state: what is known of it.
+        :param plan: what is to be done about it.
         :param submitted: called once it is submitted, or will not be.
         """
         try:
             try:
                 with self._activity.working():
-                    generation, known = await self._found(item, state)
+                    generation, known = await self._found(item, plan)
             finally:
                 submitted()
-            self._order.progress.in_flight += 1
+            self._plan.progress.in_flight += 1
             try:
                 generation = await self._completed(item, generation, known)
                 with self._activity.working():
                     await self._store(item, generation, known)
             finally:
-                self._order.progress.in_flight -= 1
+                self._plan.progress.in_flight -= 1
         except Withdrawn as withdrawn:
-            if withdrawn.surely and self._order.is_fresh(state):
+            if withdrawn.surely and plan.step is Step.SUBMIT:
                 self._journal.note(item.digest, WITHDRAWN)
         except ApiError as error:
             self._fail(item, error)
 
-    async def _found(self, item: Item, state: State | None) -> tuple[Generation, Receipt]:
-        known = state.receipt if state else None
+    async def _found(self, item: Item, plan: ItemPlan) -> tuple[Generation, Receipt]:
+        state = self._journal.states.get(item.digest)
+        known = state.receipt if state and plan.step is Step.ATTACH else None
         if state and known and self.is_under_way(state):
             generation = await self._client.run(
                 flows.look(
@@ -90,28 +92,28 @@ class Maker:
                 )
             )
             return generation, known
-        if self._order.failures.is_stopped:
+        if self._plan.failures.is_stopped:
             raise Withdrawn(surely=True)
-        submission = await self._submitted(item, self._order.is_fresh(state), known)
+        submission = await self._submitted(item, plan, known)
         self._activity.moved()
         self._journal.note(item.digest, SUBMITTED, shown=item.shown, **submission.receipt.as_json())
         return submission.generation, submission.receipt
 
-    async def _submitted(self, item: Item, is_fresh: bool, known: Receipt | None) -> Submission:
+    async def _submitted(self, item: Item, plan: ItemPlan, known: Receipt | None) -> Submission:
         if item.problem is not None:
             raise item.problem
         request = await asyncio.to_thread(item.request)
         reconciler = Reconciler(
             request=request,
-            business_id=Identity(item.digest).business_id,
-            fresh=is_fresh,
+            business_id=_identity(item, plan.series).business_id,
+            fresh=plan.step is Step.SUBMIT,
             known=known,
             on_ambiguous=self._rules.on_ambiguous,
             give_up_at=time.time() + self._rules.timeout,
             clock=time.time,
-            report=lambda sentence: self._order.log.warning("For %s: %s", item.label, sentence),
-            note=lambda sentence: self._order.log.info("For %s: %s", item.label, sentence),
-            may_submit=lambda: not self._order.failures.is_stopped,
+            report=lambda sentence: self._plan.log.warning("For %s: %s", item.label, sentence),
+            note=lambda sentence: self._plan.log.info("For %s: %s", item.label, sentence),
+            may_submit=lambda: not self._plan.failures.is_stopped,
         )
         return await self._client.run(reconciler.submit())
 
@@ -139,12 +141,12 @@ class Maker:
         asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions}
         request = item.request(with_files=False)
         size = pixels(request.model, request.size, request.resolution)
-        store = self._order.storage_for(item, size).store
+        store = self._plan.storage_for(item, size).store
         result = await asyncio.get_running_loop().run_in_executor(
             self._storers, partial(collect, generation, asked, store)
         )
         self._activity.moved()
-        self._order.progress.completed += 1
+        self._plan.progress.completed += 1
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}
         self._journal.note(
             item.digest,
@@ -158,16 +160,21 @@ class Maker:
 
     def _fail(self, item: Item, error: ApiError) -> None:
         self._activity.moved()
-        failures = self._order.failures
+        failures = self._plan.failures
         was_stopped = failures.is_stopped
         failures.add(error)
-        self._order.progress.failed = failures.count
+        self._plan.progress.failed = failures.count
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
-        self._order.log.warning("Making %s failed: %s", item.label, error)
+        self._plan.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
-            self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")
+            self._plan.log.warning("No more items are submitted; those in flight are waited for and stored.")
 
     def _deadline(self, known: Receipt) -> float:
         return (known.submitted_at or time.time()) + self._rules.timeout
+
+
+def _identity(item: Item, series: str) -> Identity:
+    """Return who asks for an item; its first series needs no name, so that ids stay what they were."""
+    return Identity(item.digest) if series == FIRST_SERIES else Identity.of([item.digest], series, "")

@@ -28,6 +28,7 @@ class Failure(TypedDict):
 class BatchResult(TypedDict):
     """What a batch hands downstream (XCom ``return_value``): counts, and where everything else is.
 
+    :param kept: items whose images were there before the latest Clear, and were kept.
     :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
     :param failed_items: the first failed items and their reasons.
     """
@@ -38,6 +39,7 @@ class BatchResult(TypedDict):
     failed: int
     images: int
     submissions: int
+    kept: int
     failed_items: list[Failure]
 
 
@@ -67,6 +69,7 @@ class Manifest:
             failed=progress.failed,
             images=self.images,
             submissions=self.submissions,
+            kept=progress.kept,
             failed_items=self.failures,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from airflow_provider_gptimg.api.flows import Pace
@@ -11,9 +12,11 @@ from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.batch.failures import LASTING, Failures
 from airflow_provider_gptimg.batch.items import Item, Items
-from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, WITHDRAWN, Journal, State
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, WITHDRAWN, Journal
 from airflow_provider_gptimg.batch.progress import Progress
+from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.files.storage import Storage
+from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.submission import OnDoubt
 
 _LASTING = frozenset(kind.value for kind in LASTING)
@@ -26,7 +29,8 @@ class Rules:
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param timeout: seconds a generation may take, from its submission.
     :param may_leave: whether to give the worker back when only waiting is left.
-    :param is_named_by_place: whether images are called by their item's place and not by its identity.
+    :param named_by: ``index`` or ``id``, if only that of an item is in the names of its images; an item whose
+        request has changed has the same names then.
     """
 
     pace: Pace
@@ -34,17 +38,35 @@ class Rules:
     timeout: float
     on_ambiguous: OnDoubt
     may_leave: bool
-    is_named_by_place: bool
+    named_by: str | None
+
+
+class Step(Enum):
+    """What is to be done about an item in an attempt."""
+
+    KEEP = "nothing: its images are stored"
+    LEAVE = "nothing: it failed, and that lasts"
+    SUBMIT = "submit it straight away: nothing of it can have been paid for"
+    ATTACH = "look for what was paid first; submit it only if there is nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class ItemPlan:
+    """What is to be done about an item, and in which series of submissions."""
+
+    step: Step
+    series: str = FIRST_SERIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
     """A batch, as one attempt of its task finds it.
 
     :param storage_for: returns what stores an item's images of so many pixels.
-    :param cleared_at: the attempts before the latest Clear, which a retry need not respect.
+    :param cleared_at: how many attempts there were before the latest Clear.
     :param trusted: whether the journal knows of everything that was ever submitted: what it does not
         name is then submitted without a look-up.
+    :param remake: the items that are to be made anew, once in each run and after each Clear.
     """
 
     items: Items
@@ -56,17 +78,29 @@ class Order:
     storage_for: Callable[[Item, Pixels | None], Storage]
     cleared_at: int
     trusted: bool
+    remake: Remake
     log: Any
 
-    def is_over(self, item: Item, state: State) -> bool:
-        """Return whether nothing more is to be done about an item in this attempt."""
+    def of(self, item: Item) -> ItemPlan:
+        """Return what is to be done about an item: the rule who pays, for a batch."""
+        state = self.journal.states.get(item.digest)
+        if state is None:
+            return ItemPlan(step=Step.SUBMIT if self.trusted else Step.ATTACH)
+        is_of_before = state.attempt <= self.cleared_at
+        if state.status == COMPLETED and self._is_in_place(item):
+            if is_of_before and item in self.remake:
+                return ItemPlan(step=Step.SUBMIT, series=str(self.cleared_at))
+            return ItemPlan(step=Step.KEEP, series=state.series)
         if state.status == FAILED:
-            is_lasting = state.reason in _LASTING and state.attempt > self.cleared_at
-            return state.attempt == self.journal.attempt or is_lasting
-        # Another's image may by now have the name of one that was stored for another place.
-        in_place = state.index == item.index or not self.rules.is_named_by_place
-        return state.status == COMPLETED and in_place
+            is_lasting = state.reason in _LASTING and not is_of_before
+            if is_lasting or state.attempt == self.journal.attempt:
+                return ItemPlan(step=Step.LEAVE, series=state.series)
+        is_unpaid = self.trusted and state.status == WITHDRAWN
+        return ItemPlan(step=Step.SUBMIT if is_unpaid else Step.ATTACH, series=state.series)
 
-    def is_fresh(self, state: State | None) -> bool:
-        """Return whether an item surely was never submitted."""
-        return self.trusted and (state is None or state.status == WITHDRAWN)
+    def _is_in_place(self, item: Item) -> bool:
+        """Return whether the files of a completed item are still its own, and under no other's name."""
+        named_by = self.rules.named_by
+        if named_by is None:
+            return True
+        return self.journal.is_latest_of(item.digest, named_by, str(getattr(item, named_by)))

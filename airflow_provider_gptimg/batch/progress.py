@@ -20,12 +20,16 @@ class Progress:
 
     :param completed: items whose images are stored.
     :param in_flight: items submitted, and neither completed nor failed.
+    :param kept: items that were completed before the latest Clear, and stay as they are.
+    :param dropped: items that were completed before, and are no longer among the items.
     """
 
     total: int
     completed: int = 0
     failed: int = 0
     in_flight: int = 0
+    kept: int = 0
+    dropped: int = 0
     clock: Callable[[], float] = time.monotonic
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -37,6 +41,17 @@ class Progress:
     def begin(self) -> None:
         """Measure the rate from now on: what is over by now was made by others."""
         self._seen.append((self.clock(), self.over))
+
+    def overview(self) -> str | None:
+        """Return what an attempt takes over from earlier ones, None if that is nothing."""
+        if not self.over and not self.dropped:
+            return None
+        to_make = self.total - self.completed - self.failed
+        dropped = f", {self.dropped} made before are no longer wanted" if self.dropped else ""
+        return (
+            f"Of {self.total} items, {self.completed} are there already ({self.kept} of them from before the "
+            f"Clear), {self.failed} have failed for good, {to_make} are to be made{dropped}."
+        )
 
     def line(self) -> str:
         """Return what to say now: counts, items a second of the last minute, and how long it will take."""

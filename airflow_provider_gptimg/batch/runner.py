@@ -15,7 +15,7 @@ from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.maker import Maker, Waiting
-from airflow_provider_gptimg.batch.plan import Order
+from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
 from airflow_provider_gptimg.batch.progress import EVERY
 from airflow_provider_gptimg.hooks.shared import shared_client
 
@@ -45,8 +45,8 @@ READ_AHEAD = 100
 class Runner:
     """Works through a batch until everything is over, or only waiting is left."""
 
-    def __init__(self, order: Order) -> None:
-        self._order, self._journal = order, order.journal
+    def __init__(self, plan: BatchPlan) -> None:
+        self._plan, self._journal = plan, plan.journal
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
@@ -57,13 +57,15 @@ class Runner:
         :raises ApiError: kind STORAGE, if the items cannot be read or the batch's records not written.
         """
         await asyncio.to_thread(self._count_what_is_over)
-        rules, submits = self._order.rules, self._order.settings.limits.submits
+        if overview := self._plan.progress.overview():
+            self._plan.log.info("%s", overview)
+        rules, submits = self._plan.rules, self._plan.settings.limits.submits
         self._slots = asyncio.Semaphore(rules.max_in_flight)
         self._submitters = asyncio.Semaphore(max(4, math.ceil(SUBMITTING_SECONDS * submits)))
         self._intended_at_once = min(rules.max_in_flight, math.ceil(INTENDED_SECONDS * submits))
         with ThreadPoolExecutor(STORERS, thread_name_prefix="gptimg-store") as storers:
-            async with shared_client(self._order.settings) as client:
-                self._maker = Maker(self._order, client, storers, self._activity)
+            async with shared_client(self._plan.settings) as client:
+                self._maker = Maker(self._plan, client, storers, self._activity)
                 feeder = asyncio.create_task(self._feed())
                 try:
                     return await self._supervise(feeder)
@@ -72,15 +74,21 @@ class Runner:
                     await asyncio.to_thread(self._journal.flush)
 
     def _count_what_is_over(self) -> None:
-        progress, failures = self._order.progress, self._order.failures
-        for item in self._order.items:
-            state = self._journal.states.get(item.digest)
-            if state and self._order.is_over(item, state):
-                if state.status == COMPLETED:
-                    progress.completed += 1
-                else:
-                    failures.add(ApiError(Kind(state.reason), "It failed before."))
+        progress, failures = self._plan.progress, self._plan.failures
+        wanted = set()
+        for item in self._plan.items:
+            wanted.add(item.digest)
+            step, state = self._plan.of(item).step, self._journal.states.get(item.digest)
+            if step is Step.KEEP and state:
+                progress.completed += 1
+                progress.kept += state.attempt <= self._plan.cleared_at
+            elif step is Step.LEAVE and state:
+                failures.add(ApiError(Kind(state.reason), "It failed before."))
         progress.failed = failures.count
+        progress.dropped = sum(
+            state.status == COMPLETED and digest not in wanted
+            for digest, state in self._journal.states.items()
+        )
         progress.begin()
 
     async def _supervise(self, feeder: asyncio.Task[None]) -> list[Waiting]:
@@ -97,58 +105,56 @@ class Runner:
                 await asyncio.to_thread(self._journal.flush)
                 flushed = now
             if is_over or now - spoken >= EVERY:
-                self._order.log.info("%s", self._order.progress.line())
+                self._plan.log.info("%s", self._plan.progress.line())
                 spoken = now
             if is_over:
                 return []
             waiting = self._maker.waiting.values()
-            if waiting and self._order.rules.may_leave and self._activity.is_idle_for(LINGER):
+            if waiting and self._plan.rules.may_leave and self._activity.is_idle_for(LINGER):
                 return sorted(waiting, key=lambda generation: generation.deadline)
 
     async def _feed(self) -> None:
-        fresh: list[Item] = []
+        fresh: list[tuple[Item, ItemPlan]] = []
         with self._activity.working():
-            items = iter(self._order.items)
+            items = iter(self._plan.items)
             # In a thread, because they may come from a storage.
             while some := await asyncio.to_thread(list, islice(items, READ_AHEAD)):
                 for item in some:
-                    state = self._journal.states.get(item.digest)
-                    if state and (self._order.is_over(item, state) or self._is_left(state)):
+                    plan, state = self._plan.of(item), self._journal.states.get(item.digest)
+                    if plan.step in (Step.KEEP, Step.LEAVE) or (state and self._is_left(state)):
                         continue
-                    if not self._order.is_fresh(state):
-                        await self._start(item, state)
-                    elif not self._order.failures.is_stopped:
-                        fresh.append(item)
+                    if plan.step is Step.ATTACH:
+                        await self._start(item, plan)
+                    elif not self._plan.failures.is_stopped:
+                        fresh.append((item, plan))
                     if len(fresh) == self._intended_at_once:
                         await self._start_all(fresh)
                         fresh = []
             await self._start_all(fresh)
 
     def _is_left(self, state: State) -> bool:
-        return self._order.failures.is_stopped and not self._maker.is_under_way(state)
+        return self._plan.failures.is_stopped and not self._maker.is_under_way(state)
 
-    async def _start_all(self, items: list[Item]) -> None:
-        """Start items that were never submitted."""
-        for item in items:
-            self._journal.note(item.digest, INTENDED)
+    async def _start_all(self, items: list[tuple[Item, ItemPlan]]) -> None:
+        """Start items that were never submitted in their series."""
+        for item, plan in items:
+            self._journal.note(item.digest, INTENDED, series=plan.series)
         await asyncio.to_thread(self._journal.flush)
         unstarted = deque(items)
         try:
             while unstarted:
                 # Here rather than in the task, so that no more is intended than is soon submitted.
                 await self._submitters.acquire()
-                await self._start(unstarted[0], None, submitted=self._submitters.release)
+                await self._start(*unstarted[0], submitted=self._submitters.release)
                 unstarted.popleft()
         finally:
-            for item in unstarted:
+            for item, _ in unstarted:
                 self._journal.note(item.digest, WITHDRAWN)
 
-    async def _start(
-        self, item: Item, state: State | None, submitted: Callable[[], None] = lambda: None
-    ) -> None:
+    async def _start(self, item: Item, plan: ItemPlan, submitted: Callable[[], None] = lambda: None) -> None:
         with self._activity.waiting():
             await self._slots.acquire()
-        task = asyncio.create_task(self._maker.make(item, state, submitted))
+        task = asyncio.create_task(self._maker.make(item, plan, submitted))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

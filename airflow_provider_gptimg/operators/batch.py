@@ -22,8 +22,9 @@ from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
-from airflow_provider_gptimg.batch.plan import Order, Rules
+from airflow_provider_gptimg.batch.plan import BatchPlan, Rules
 from airflow_provider_gptimg.batch.progress import Progress
+from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
@@ -89,6 +90,9 @@ class GptImgBatchOperator(GptImgTask):
     :param deferrable: give the worker back while nothing can be submitted or stored.
     :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
         the rest. ``new``: after a success, make everything anew.
+    :param remake: ids or indexes (from 0) of items to make anew although their images are there: a list, or a
+        text such as ``{{ params.remake }}`` with commas between them. Each is made anew once after each
+        Clear, and by no retry. (templated)
     :param poll_interval: seconds between two looks at a generation.
     :param timeout: seconds a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
@@ -106,6 +110,7 @@ class GptImgBatchOperator(GptImgTask):
         "reference_images",
         "extra_body",
         "file_name",
+        "remake",
         "conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -136,6 +141,7 @@ class GptImgBatchOperator(GptImgTask):
         max_failed_items: int | None = None,
         deferrable: bool = True,
         on_clear: OnClear = "continue",
+        remake: Any = None,
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
         on_ambiguous_submit: OnDoubt = "resubmit",
@@ -167,6 +173,7 @@ class GptImgBatchOperator(GptImgTask):
             )
         self.deferrable = deferrable
         self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
+        self.remake = remake
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
@@ -203,6 +210,7 @@ class GptImgBatchOperator(GptImgTask):
                 needs_ids="id" in self._named_by,
             )
             checked = check(items)
+            remake = Remake(self.remake)
             failures = self._failures = Failures(self._most_failures)
             if checked.are_too_many(self._most_failures):
                 raise checked.refusal()
@@ -216,7 +224,7 @@ class GptImgBatchOperator(GptImgTask):
             journal.open()
             if self.do_xcom_push and not resumed:
                 ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": checked.total})
-            order = Order(
+            plan = BatchPlan(
                 items=items,
                 journal=journal,
                 failures=failures,
@@ -226,15 +234,16 @@ class GptImgBatchOperator(GptImgTask):
                 storage_for=partial(self._storage, ti),
                 cleared_at=task.base,
                 trusted=folder.record.trusted,
+                remake=remake,
                 log=self.log,
             )
-            waiting = asyncio.run(Runner(order).run())
+            waiting = asyncio.run(Runner(plan).run())
             if waiting:
-                self._defer(waiting, order.progress)
+                self._defer(waiting, plan.progress)
             journal.compact()
             manifest = Manifest(Place.of(self.output_path) / f"{folder.stem}.jsonl")
             manifest.write(items, journal)
-            result = manifest.result(order.progress)
+            result = manifest.result(plan.progress)
             failures.end(result["completed"])
             if not failures.has_failed:
                 folder.finish()
@@ -262,6 +271,12 @@ class GptImgBatchOperator(GptImgTask):
     def _named_by(self) -> set[str]:
         return set() if self.file_name is None else fields_of(self.file_name)
 
+    def _only_name(self) -> str | None:
+        """Return what of an item is in the names of its images, if they have no identity in them."""
+        if "identity" in self._named_by or self.file_name is None:
+            return None
+        return "id" if "id" in self._named_by else "index"
+
     def _defaults(self) -> dict[str, Any]:
         model = self.hook.settings.default_model if self.model is None else self.model
         defaults = {"size": self.size, "resolution": self.resolution, "n": self.n, "model": model}
@@ -275,7 +290,7 @@ class GptImgBatchOperator(GptImgTask):
             timeout=self.timeout,
             on_ambiguous=self.on_ambiguous_submit,
             may_leave=self.deferrable,
-            is_named_by_place="item" in self._named_by and not self._named_by & {"identity", "id"},
+            named_by=self._only_name(),
         )
 
     def _storage(self, ti: Any, item: Item, size: Pixels | None) -> Storage:

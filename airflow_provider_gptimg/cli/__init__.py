@@ -1,0 +1,1 @@
+"""Commands for the day when nothing else helps: ``airflow gptimg``."""
