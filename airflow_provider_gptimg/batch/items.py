@@ -37,6 +37,7 @@ class Item:
     :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of how
         many such items came before. So it does not depend on the item's place.
     :param problem: why it cannot be asked for.
+    :param check_sizes: False leaves size and resolution to the service.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Item:
     fields: Mapping[str, Any]
     digest: str
     problem: ApiError | None = None
+    check_sizes: bool = True
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -62,7 +64,9 @@ class Item:
         prompt, images = fields.pop("prompt", None), fields.pop("reference_images", None)
         if not with_files and images is not None:
             images = [image for image in images if image.lower().startswith(("http://", "https://"))]
-        return GenerationRequest.checked(prompt, **fields, reference_images=references(images))
+        return GenerationRequest.checked(
+            prompt, **fields, reference_images=references(images), check_sizes=self.check_sizes
+        )
 
 
 class Items:
@@ -71,12 +75,18 @@ class Items:
     :param source: prompts and dicts, or the path or URI of a JSONL or CSV file of them.
     :param defaults: the batch's own values.
     :param identity: the batch's, which goes into each item's.
+    :param check_sizes: False leaves sizes and resolutions to the service.
     """
 
-    def __init__(self, source: object, defaults: Mapping[str, Any], identity: str) -> None:
+    def __init__(
+        self, source: object, defaults: Mapping[str, Any], identity: str, *, check_sizes: bool = True
+    ) -> None:
         self._source = source
         self._defaults = defaults
         self._identity = identity
+        self._check_sizes = check_sizes
+        self.sizes: set[tuple[str, str]] = set()
+        """What :meth:`check` found to be asked for: sizes and their resolutions."""
 
     def __iter__(self) -> Iterator[Item]:
         seen: Counter[bytes] = Counter()
@@ -91,7 +101,7 @@ class Items:
             made_of = f"{self._identity}\0{sent.hex()}\0{seen[sent]}"
             seen[sent] += 1
             digest = hashlib.sha256(made_of.encode()).hexdigest()[:40]
-            yield Item(index, name, fields, digest, problem)
+            yield Item(index, name, fields, digest, problem, self._check_sizes)
 
     def check(self) -> tuple[int, list[tuple[int, ApiError]]]:
         """Return how many items there are, and the index and error of each that cannot be asked for.
@@ -106,7 +116,8 @@ class Items:
             try:
                 if item.problem is not None:
                     raise item.problem
-                item.request(with_files=False)
+                request = item.request(with_files=False)
+                self.sizes.add((request.size, request.resolution))
             except ApiError as error:
                 problems.append((item.index, error))
         if total == 0:

@@ -23,7 +23,7 @@ from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, 
 from airflow_provider_gptimg.batch.plan import Order
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.submission import Known, Reconciler, Submission
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect, shortfall
 
 
 class Waiting(NamedTuple):
@@ -88,6 +88,7 @@ class Maker:
                     pace=self._rules.pace,
                     deadline=self._deadline(known),
                     clock=time.time,
+                    submitted_at=known.submitted_at,
                 )
             )
             return generation, known
@@ -136,6 +137,7 @@ class Maker:
                     pace=self._rules.pace,
                     deadline=deadline,
                     clock=time.time,
+                    submitted_at=known.submitted_at,
                     course=Course(schedule, self._rules.pace.interval, time.time, since=known.submitted_at),
                 )
             )
@@ -143,13 +145,15 @@ class Maker:
             del self.waiting[item.digest]
 
     async def _store(self, item: Item, generation: Generation, known: Known) -> None:
-        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions}
         request = item.request(with_files=False)
+        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions, "n": request.n}
         size = pixels(request.model, request.size, request.resolution)
         store = self._order.storage_for(item, size).store
         result = await asyncio.get_running_loop().run_in_executor(
             self._storers, partial(collect, generation, asked, store)
         )
+        if line := shortfall(result):
+            self._order.log.warning("Item %d: %s", item.index, line)
         self._activity.moved()
         self._order.progress.completed += 1
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}

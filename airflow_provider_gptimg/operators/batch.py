@@ -178,8 +178,10 @@ class GptImgBatchOperator(KeyedOperator):
         with templates_named(context, self.task_id), translated():
             check_place(context, self, item=0)
             folder = BatchFolder(self.output_path, ti, self.conn_id, series)
-            items = Items(self._source(), self._defaults(), folder.identity)
+            check_sizes = self.hook.settings.check_sizes
+            items = Items(self._source(), self._defaults(), folder.identity, check_sizes=check_sizes)
             total, problems = items.check()
+            self.hook.log_unchecked(items.sizes)
             failures = self._failures = Failures(self._most_failures)
             if self._most_failures is not None and len(problems) > self._most_failures:
                 raise refusal(total, problems)

@@ -12,7 +12,7 @@ from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.parameters import seconds, templated
 from airflow_provider_gptimg.tasks.reasons import leaves_reason
 from airflow_provider_gptimg.tasks.storing import StoringWait
@@ -94,12 +94,23 @@ class GptImgDownloadOperator(StoringWait):
         with templates_named(context, self.task_id), translated():
             self.check_storage(context)
             generation_id = generation_id_in(self.generation_id)
+        submitted_at = submitted_at_in(self.generation_id)
         deadline = time.time() + self.timeout
         generation = self.generation = self.hook.run(
-            flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time)
+            flows.look(
+                generation_id,
+                pace=self.pace,
+                deadline=deadline,
+                clock=time.time,
+                submitted_at=submitted_at,
+            )
         )
         if not generation.is_final:
             if self.deferrable:
-                self.defer_wait(context, generation_id, asked=self.asked(), deadline=deadline)
-            generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
+                self.defer_wait(
+                    context, generation_id, asked=self.asked(), deadline=deadline, submitted_at=submitted_at
+                )
+            generation = self.hook.wait_until(
+                generation_id, pace=self.pace, deadline=deadline, submitted_at=submitted_at
+            )
         return self.finish(context, generation, self.asked())

@@ -221,8 +221,10 @@ class GptImgGenerateOperator(StoringWait):
         if not generation.is_final:
             deadline = submission.submitted_at + self.timeout
             if self.deferrable:
-                self._defer(context, generation.id, facts, deadline)
-            generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
+                self._defer(context, generation.id, facts, deadline, submission.submitted_at)
+            generation = self.hook.wait_until(
+                generation.id, pace=self.pace, deadline=deadline, submitted_at=submission.submitted_at
+            )
         return self.finish(context, generation, facts)
 
     def reference_uris(self) -> list[str]:
@@ -264,9 +266,11 @@ class GptImgGenerateOperator(StoringWait):
                 n=self.n,
                 reference_images=references(self.reference_images),
                 extra_body=self.extra_body,
+                check_sizes=self.hook.settings.check_sizes,
             )
 
     def _submit(self, attempt: Attempt, request: GenerationRequest) -> Submission:
+        self.hook.log_unchecked({(request.size, request.resolution)})
         reconciler = Reconciler(
             request=request,
             business_id=attempt.identity.business_id,
@@ -291,11 +295,20 @@ class GptImgGenerateOperator(StoringWait):
             )
         return submission
 
-    def _defer(self, context: Context, generation_id: str, facts: Asked, deadline: float) -> None:
+    def _defer(
+        self, context: Context, generation_id: str, facts: Asked, deadline: float, submitted_at: float
+    ) -> None:
         end_task = self._end_from_trigger and self._triggerer_can_end_it()
         if end_task:
             context["ti"].xcom_push(key=ASKED_KEY, value=facts)
-        self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
+        self.defer_wait(
+            context,
+            generation_id,
+            asked=facts,
+            deadline=deadline,
+            submitted_at=submitted_at,
+            end_task=end_task,
+        )
 
     def _triggerer_can_end_it(self) -> bool:
         """Whether nothing is left that only a worker does: asset events, files, XComs, listeners."""

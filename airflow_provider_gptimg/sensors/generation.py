@@ -19,7 +19,7 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.parameters import templated
 from airflow_provider_gptimg.tasks.reasons import leaves_reason
 from airflow_provider_gptimg.tasks.templates import templates_named
@@ -92,7 +92,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         deadline = time.time() + self.timeout
         if looked := self.poke(context):
             return looked.xcom_value
-        self.defer_wait(context, self._id(), asked=self.asked(), deadline=deadline)
+        submitted_at = submitted_at_in(self.generation_id)
+        self.defer_wait(context, self._id(), asked=self.asked(), deadline=deadline, submitted_at=submitted_at)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
@@ -118,7 +119,13 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
 
     def _result(self, context: Context) -> tuple[bool, Result | None]:
         generation = self.generation = self.hook.run(
-            flows.look(self._id(), pace=self.pace, deadline=time.time() + self.timeout, clock=time.time)
+            flows.look(
+                self._id(),
+                pace=self.pace,
+                deadline=time.time() + self.timeout,
+                clock=time.time,
+                submitted_at=submitted_at_in(self.generation_id),
+            )
         )
         if not generation.is_final:
             return False, None

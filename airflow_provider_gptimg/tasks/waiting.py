@@ -18,7 +18,7 @@ from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL, TRIGGER_TIMEOUT
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, Result, Store, collect
+from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortfall
 from airflow_provider_gptimg.tasks.lineage import lineage_of
 from airflow_provider_gptimg.tasks.outputs import KeyedOperator
 from airflow_provider_gptimg.tasks.reasons import leaves_reason
@@ -88,6 +88,8 @@ class GenerationWait(KeyedOperator):
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        if line := shortfall(result):
+            self.log.warning("%s", line)
         for uri in (image.get("uri") for image in result["images"]):
             if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
                 self.log.info("Stored %s", uri)
@@ -124,9 +126,13 @@ class GenerationWait(KeyedOperator):
         *,
         asked: Asked,
         deadline: float,
+        submitted_at: float | None = None,
         end_task: bool = False,
     ) -> NoReturn:
-        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds)."""
+        """Give the worker back and wait in the triggerer until ``deadline`` (Unix seconds).
+
+        :param submitted_at: when it was submitted, in Unix seconds, where that is known.
+        """
         pace = self.pace
         self.operator_extra_links = links_of(self.n)
         if self.execution_timeout is not None:
@@ -142,6 +148,7 @@ class GenerationWait(KeyedOperator):
                 exponential_backoff=pace.exponential,
                 max_wait=pace.max_wait,
                 end_task=end_task,
+                submitted_at=submitted_at,
                 kind=kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None,
             ),
             method_name="execute_complete",
