@@ -25,6 +25,8 @@ _KINDS = {
 }
 
 _STATUSES = {
+    "invalid_request": 400,
+    "invalid_reference_images": 400,
     "unauthorized": 401,
     "authentication_error": 401,
     "insufficient_quota": 402,
@@ -39,6 +41,8 @@ _STATUSES = {
     "model_not_found": 503,
 }
 """The HTTP status that belongs to an error code (contract: Errors)."""
+
+_STATUSES_OF_A_GENERATION = RUNNING | FINAL_STATUSES
 
 _OTHERWISE_ANSWERED = {(400, "task_not_exist"), (403, "quota_not_enough")}
 """Where gateways give a code with another status than the contract's; the code is right."""
@@ -82,12 +86,14 @@ def error_in(reply: Reply, *, now: float) -> ApiError | None:
 
 def _is_refusal(reply: Reply) -> bool:
     """Return whether an answer with a good status holds an error instead of what was asked for."""
+    if b'"error"' not in reply.body and b'"code"' not in reply.body:
+        return False  # looks come by the thousand, and each answer is read once more
     try:
         answer = json_object(reply)
     except ApiError:
         return False  # whoever reads it says so
     status = answer.get("status")
-    if isinstance(status, str) and (answer.get("id") or status.strip().lower() in RUNNING | FINAL_STATUSES):
+    if isinstance(status, str) and (answer.get("id") or status.strip().lower() in _STATUSES_OF_A_GENERATION):
         return False  # a generation; a failed one has an error of its own
     if answer.get("error"):
         return True
@@ -97,6 +103,8 @@ def _is_refusal(reply: Reply) -> bool:
 
 def _status_of(code: object) -> int | None:
     """Return the HTTP status that an error code stands for; some services write the status itself."""
+    if not isinstance(code, (str, int)):
+        return None
     text = str(code)
     if text in _STATUSES:
         return _STATUSES[text]

@@ -264,8 +264,13 @@ def _extra(value: object) -> dict[str, Any]:
 
 
 def _holds_nul(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    return isinstance(value, str) and NUL in value
+    pending = [value]
+    while pending:  # JSON may be nested more deeply than calls may
+        part = pending.pop()
+        if isinstance(part, dict):
+            pending += [*part, *part.values()]
+        elif isinstance(part, list):
+            pending += part
+        elif isinstance(part, str) and NUL in part:
+            return True
+    return False
