@@ -35,6 +35,18 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
             ],
         },
     },
+    "check_sizes": {
+        "label": "Check sizes",
+        "description": "false leaves sizes and resolutions to the service, for an account that is offered "
+        "more than the documented ones. If empty: true, and others are refused before anything is paid.",
+        "schema": {"type": ["string", "null"], "enum": ["true", "false"]},
+    },
+    "prices": {
+        "label": "Prices",
+        "description": 'US dollars an image by model and resolution, such as {"gpt-image-2": {"1K": 0.015}}, '
+        "for estimates and cost limits. If empty: the list prices of the service.",
+        "schema": {"type": ["object", "null"]},
+    },
     "rate_limit_group": {
         "label": "Rate limit group",
         "description": "The group of your account at the service: 5 submissions and 50 status queries a "

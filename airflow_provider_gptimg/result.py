@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import pendulum
 
 from airflow_provider_gptimg.api.errors import ApiError, invalid
-from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 PROMPT_CHARACTERS = 200
@@ -49,6 +49,8 @@ class Result(TypedDict):
     completed_at: str | None
     expires_at: str | None
     submissions: int | None
+    missing: int
+    """Images that were asked for, and that a completed generation does not have; normally 0."""
 
 
 Store = Callable[[int, str], StoredImage]
@@ -63,9 +65,11 @@ class Asked(TypedDict):
     size: str | None
     resolution: str | None
     submissions: int | None
+    n: int | None
+    """Images that were asked for. What an older version kept has no such key."""
 
 
-NOTHING_ASKED = Asked(model=None, prompt=None, size=None, resolution=None, submissions=None)
+NOTHING_ASKED = Asked(model=None, prompt=None, size=None, resolution=None, submissions=None, n=None)
 """For a generation of which only the id is known."""
 
 
@@ -77,6 +81,7 @@ def asked(request: GenerationRequest, submissions: int) -> Asked:
         size=request.size,
         resolution=request.resolution,
         submissions=submissions,
+        n=request.n,
     )
 
 
@@ -90,6 +95,7 @@ def asked_in(result: str | Mapping[str, Any]) -> Asked:
         size=result.get("size"),
         resolution=result.get("resolution"),
         submissions=result.get("submissions"),
+        n=None,
     )
 
 
@@ -138,6 +144,7 @@ def result_of(generation: Generation, asked: Asked, store: Store | None = None) 
         completed_at=_iso(generation.completed_at),
         expires_at=_iso(generation.expires_at),
         submissions=asked["submissions"],
+        missing=_missing(generation, asked),
     )
 
 
@@ -152,6 +159,32 @@ def collect(generation: Generation, asked: Asked, store: Store | None = None) ->
         return result_of(generation, asked, store)
     except ApiError as error:
         raise error.about(generation.id) from error.__cause__
+
+
+def shortfall(result: Result) -> str | None:
+    """Return the line for a log where a completed generation has fewer images than asked for, else None."""
+    if not result["missing"]:
+        return None
+    return (
+        f"Generation {result['generation_id']} is completed with {len(result['images'])} image(s), "
+        f"{result['missing']} fewer than asked for. The result has what there is."
+    )
+
+
+def _missing(generation: Generation, asked: Asked) -> int:
+    if generation.status != COMPLETED:
+        return 0
+    return max(0, (asked.get("n") or 0) - len(generation.urls))
+
+
+def submitted_at_in(given: object) -> float | None:
+    """Return when a generation was submitted, in Unix seconds, where a result dict that names it says so."""
+    created_at = given.get("created_at") if isinstance(given, Mapping) else None
+    try:
+        moment: Any = pendulum.parse(created_at) if isinstance(created_at, str) else None
+        return None if moment is None else float(moment.timestamp())
+    except (ValueError, AttributeError):  # a date, a duration, or no time at all
+        return None
 
 
 def _iso(seconds: float | None) -> str | None:

@@ -21,9 +21,9 @@ import httpx
 
 from airflow_provider_gptimg import __version__
 from airflow_provider_gptimg.api.download import Fetched
+from airflow_provider_gptimg.api.environment import check_certificates, unusable
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
-from airflow_provider_gptimg.api.generation import shorten
 from airflow_provider_gptimg.api.polling.query_queue import Turnstile
 from airflow_provider_gptimg.api.polling.rate_limit import Buckets
 from airflow_provider_gptimg.api.polling.schedule import Schedules
@@ -133,10 +133,12 @@ def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = 
 
     :raises ApiError: kind UNREACHABLE, also while the chunks are read.
     """
-    options = {**_options(settings), "base_url": "", "headers": {"User-Agent": USER_AGENT}}
+    with _settings_blamed(settings):
+        options = {**_options(settings), "base_url": "", "headers": {"User-Agent": USER_AGENT}}
+        client = httpx.Client(transport=transport, **options)
     try:
         with (
-            httpx.Client(transport=transport, **options) as http,
+            client as http,
             http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             headers = {name.lower(): value for name, value in response.headers.items()}
@@ -337,7 +339,7 @@ def warm_up(settings: Settings) -> None:
 
     That is reading the CA bundle, and loading the library by which httpx talks to the event loop.
     """
-    with _warming, _settings_blamed():
+    with _warming, _settings_blamed(settings):
         _ssl_context(settings.verify)
         if "anyio._backends._asyncio" not in sys.modules:
             anyio.run(anyio.sleep, 0)
@@ -347,23 +349,20 @@ _Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
 
 
 def _opened(kind: Callable[..., _Http], settings: Settings, transport: Any) -> _Http:
-    with _settings_blamed():
+    with _settings_blamed(settings):
         return kind(transport=transport, **_options(settings))
 
 
 @contextmanager
-def _settings_blamed() -> Iterator[None]:
+def _settings_blamed(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
-        raise ApiError(
-            Kind.INVALID,
-            "No connection can be made with these settings (host, proxy, verify = path of a CA bundle): "
-            f"{type(error).__name__}: {shorten(str(error))}.",
-        ) from None
+        raise unusable(error, settings) from None
 
 
 def _options(settings: Settings) -> dict[str, Any]:
+    check_certificates(settings)
     return {
         "base_url": settings.base_url,
         "headers": {

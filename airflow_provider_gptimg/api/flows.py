@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from airflow_provider_gptimg.api import wire
+from airflow_provider_gptimg.api import refusals, wire
 from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.polling.rate_limit import BURST_SECONDS
@@ -68,6 +68,19 @@ would end a submission, such as 402, only counts as one failed look."""
 POLL_FAILURES_TOLERATED = 5
 """So many status queries in a row may fail before a wait gives up (design: Trigger)."""
 
+NOT_YET_SECONDS = 60.0
+"""For so long after our own accepted submission, "unknown" means "not yet" (contract: Status)."""
+
+
+def is_not_yet(error: ApiError, submitted_at: float | None, now: float) -> bool:
+    """Return whether the service does not know a generation only because it is so young.
+
+    :param submitted_at: when we submitted it, in Unix seconds; None where that is not known.
+    :param now: Unix seconds; the clocks of two workers may differ.
+    """
+    is_young = submitted_at is not None and abs(now - submitted_at) < NOT_YET_SECONDS
+    return error.kind is Kind.NOT_FOUND and is_young
+
 
 def call(
     request: Request,
@@ -92,7 +105,7 @@ def call(
         before_send()
         try:
             reply = _reply(request, (yield Send(request, worth)))
-            error = wire.error_in(reply, now=clock())
+            error = refusals.error_in(reply, now=clock())
             if error is None:
                 return reply
         except ApiError as no_answer:
@@ -156,10 +169,18 @@ class Pace:
 
 
 def look(
-    generation_id: str, *, pace: Pace, deadline: float, clock: Clock, worth: Worth | None = None
+    generation_id: str,
+    *,
+    pace: Pace,
+    deadline: float,
+    clock: Clock,
+    submitted_at: float | None = None,
+    worth: Worth | None = None,
 ) -> Flow[Generation]:
     """Look at a generation until one look succeeds, tolerating a few failures in a row.
 
+    :param submitted_at: when we submitted it, in Unix seconds, where that is known: for a minute after
+        that, a generation that the service does not know is one more "not yet".
     :raises ApiError: at once for what no further look can mend (401, 403, 404), after too many failures
         in a row, or TIMEOUT if the last look at the deadline failed too.
     """
@@ -171,9 +192,10 @@ def look(
             return wire.read_generation(reply, asked_id=generation_id)
         except ApiError as error:
             error.about(generation_id)
-            if error.kind in ENDS_A_WAIT:
+            is_early = is_not_yet(error, submitted_at, clock())
+            if error.kind in ENDS_A_WAIT and not is_early:
                 raise
-            failures += 1
+            failures += not is_early
             if clock() >= deadline:
                 raise _timeout(generation_id, f"the last look failed: {error.message}") from error
             if failures > POLL_FAILURES_TOLERATED:
@@ -181,7 +203,7 @@ def look(
                 if error.kind in FINAL:
                     error.kind = Kind.UNAVAILABLE  # of a look, not of what was submitted: a retry may help
                 raise
-            pause = max(pace.pause(failures), error.retry_after or 0.0)
+            pause = max(pace.pause(max(1, failures)), error.retry_after or 0.0)
         yield Sleep(_until(deadline, pause, clock))
 
 
@@ -192,6 +214,7 @@ def wait(
     deadline: float,
     clock: Clock,
     first_look_after: float | None = None,
+    submitted_at: float | None = None,
     course: Course | None = None,
     on_unknown_status: Callable[[str], None] = lambda status: None,
 ) -> Flow[Generation]:
@@ -199,6 +222,7 @@ def wait(
 
     :param deadline: Unix seconds; there is one last look at it.
     :param first_look_after: seconds before the first look; by default what the course or the pace says.
+    :param submitted_at: as for :func:`look`.
     :param course: what is known of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
@@ -208,7 +232,12 @@ def wait(
     while True:
         yield Sleep(_until(deadline, pause, clock))
         generation = yield from look(
-            generation_id, pace=pace, deadline=deadline, clock=clock, worth=course.worth if course else None
+            generation_id,
+            pace=pace,
+            deadline=deadline,
+            clock=clock,
+            submitted_at=submitted_at,
+            worth=course.worth if course else None,
         )
         looks += 1
         if course:

@@ -9,12 +9,15 @@ from email.utils import formatdate
 from typing import Any
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.prices import CREDITS_PER_USD
 
 QUEUED = "queued"
 COMPLETED = "completed"
 FAILED = "failed"
 RUNNING = frozenset({QUEUED, "in_progress", "pending", "submitted", "processing"})
 """Statuses known to mean "not yet" (contract: Status); any other but the final two means it too."""
+
+FINAL_STATUSES = frozenset({COMPLETED, FAILED})
 
 MAX_URLS = 1_000
 """More result URLs than that are not an answer of this service."""
@@ -39,6 +42,7 @@ class Generation:
     :param answered_at: the service's own clock when it answered (the ``Date`` header).
     :param urls: the result URLs in order; empty until completed.
     :param reason: why it failed, in the service's words.
+    :param cost_usd: US dollars billed, 0.0 once refunded, None where the answer does not say.
     """
 
     id: str
@@ -52,11 +56,12 @@ class Generation:
     urls: tuple[str, ...] = ()
     client_business_id: str | None = None
     reason: str | None = None
+    cost_usd: float | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether the service is done with it: completed or failed."""
-        return self.status in (COMPLETED, FAILED)
+        return self.status in FINAL_STATUSES
 
     @property
     def is_unknown(self) -> bool:
@@ -129,6 +134,7 @@ class Generation:
         if not isinstance(generation_id, str) or not _is_id(generation_id):
             raise ApiError(Kind.MALFORMED, f"The answer has no generation id: {shorten(str(dict(data)))}")
         status = data.get("status")
+        completed_at = _number(data.get("completed_at")) or None
         business_id = data.get("client_business_id")
         return cls(
             id=generation_id,
@@ -137,12 +143,13 @@ class Generation:
             progress=_percent(data.get("progress")),
             # 0 is how some servers write "not yet".
             created_at=_number(data.get("created_at")) or None,
-            completed_at=_number(data.get("completed_at")) or None,
-            expires_at=_number(data.get("expires_at")) or None,
+            completed_at=completed_at,
+            expires_at=_expiry(data, completed_at),
             answered_at=answered_at,
             urls=_result_urls(data),
             client_business_id=shorten(business_id) if isinstance(business_id, str) else None,
             reason=_reason(data),
+            cost_usd=_cost(data.get("billing")),
         )
 
 
@@ -164,7 +171,7 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
         data.get("url"),
     ]
     for place in places:
-        urls = [url for url in _urls_in(place) if _is_url(url)]
+        urls = [url for text in _urls_in(place) if (url := read_url(text))]
         if len(urls) > MAX_URLS:
             raise ApiError(
                 Kind.MALFORMED, f"The answer names {len(urls)} image URLs; more than {MAX_URLS} are not read."
@@ -174,8 +181,12 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _is_url(text: str) -> bool:
-    return text.startswith(("https://", "http://")) and text.isprintable()
+def read_url(text: str) -> str | None:
+    """Return an http(s) URL, without blanks around it and its scheme in lower case; None for other texts."""
+    scheme, mark, rest = text.strip().partition("://")
+    if scheme.lower() not in ("https", "http") or not rest or not rest.isprintable():
+        return None
+    return f"{scheme.lower()}{mark}{rest}"
 
 
 def _urls_in(value: object) -> Iterator[str]:
@@ -193,6 +204,28 @@ def _reason(data: Mapping[str, Any]) -> str | None:
         parts = [error.get("code"), error.get("message")]
     said = [shorten(str(part)) for part in (*parts, data.get("fail_reason")) if part not in (None, "")]
     return ": ".join(dict.fromkeys(said)) or None
+
+
+def _expiry(data: Mapping[str, Any], completed_at: float | None) -> float | None:
+    expires_at = _number(data.get("expires_at")) or None
+    began = completed_at or _number(data.get("created_at")) or None
+    # Images cannot be gone before they were made: that is a number with another meaning.
+    return None if expires_at and began and expires_at <= began else expires_at
+
+
+def _cost(billing: object) -> float | None:
+    """Return the US dollars of a ``billing`` object, None where it says nothing final (What it cost)."""
+    if not isinstance(billing, Mapping):
+        return None
+    status = billing.get("status") or "settled"
+    if not isinstance(status, str) or status.lower() not in ("settled", "refunded"):
+        return None
+    if status.lower() == "refunded":
+        return 0.0
+    cost, credits_ = _number(billing.get("cost_usd")), _number(billing.get("credits"))
+    if cost is None and credits_ is not None:
+        return credits_ / CREDITS_PER_USD
+    return cost
 
 
 def _percent(value: object) -> int | None:

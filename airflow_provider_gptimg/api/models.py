@@ -69,19 +69,22 @@ class Model:
         """Whether a request for this model carries ``resolution``."""
         return self.ratios is not None
 
-    def check(self, *, size: str, resolution: str, n: int, extra: Mapping[str, Any]) -> None:
-        """Refuse what this model does not offer.
+    def check(self, *, n: int, extra: Mapping[str, Any]) -> None:
+        """Refuse a number of images, or a value of an extra field, that this model does not offer.
 
         :raises ApiError: kind INVALID, naming field, value and what is allowed.
         """
-        self._check_size(size, resolution)
         if self.max_n is not None and n > self.max_n:
             raise invalid("n", n, f"{self.name} makes at most {self.max_n} image(s) a request")
         for name, allowed in self.choices.items():
             if name in extra and extra[name] not in allowed:
                 raise invalid(name, extra[name], f"{self.name} takes {', '.join(allowed)}")
 
-    def _check_size(self, size: str, resolution: str) -> None:
+    def check_size(self, size: str, resolution: str) -> None:
+        """Refuse a size or a resolution that this model does not offer.
+
+        :raises ApiError: kind INVALID, naming field, value and what is allowed.
+        """
         if self.ratios is None:
             if not _PIXEL_SIZE.fullmatch(size):
                 raise invalid("size", size, f"{self.name} takes pixels such as 1536x1024")
@@ -129,10 +132,10 @@ def model_named(name: str) -> Model:
 def pixels(model: str, size: str, resolution: str) -> Pixels | None:
     """Return the width and height in pixels that the service promises, None where it promises none.
 
-    The table is that of one model; of others it is not known what their ratios give (contract: Submit).
+    The table is of one model; of others it is not known what their ratios give (contract: Submit). A size
+    that a model takes only because its check is off (``check_sizes``) promises nothing.
     """
-    if found := _PIXEL_SIZE.fullmatch(size):
-        return int(found[1]), int(found[2])
     if model == DEFAULT_MODEL:
         return SIZES.get(resolution.upper(), {}).get(size)
-    return None
+    found = None if model_named(model).ratios else _PIXEL_SIZE.fullmatch(size)
+    return (int(found[1]), int(found[2])) if found else None

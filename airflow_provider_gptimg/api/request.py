@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,12 @@ MAX_COUNT = 2**53 - 1
 """The largest whole number that every JSON reader takes; the service names no maximum of ``n``."""
 
 _NOT_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f]")
+
+_SHOWN = 5
+"""So many sizes of a batch are named in its log."""
+
+NUL = "\x00"
+"""PostgreSQL takes it in no text and in no JSON: a task that carries it fails after it has paid."""
 
 OWN_FIELDS = ("model", "prompt", "size", "resolution", "n", "reference_images", "client_business_id")
 """Fields with an argument of their own, which ``extra_body`` may therefore not repeat."""
@@ -77,10 +83,13 @@ class GenerationRequest:
         image_urls: object = None,
         response_format: object = "url",
         extra_body: object = None,
+        check_sizes: bool = True,
     ) -> GenerationRequest:
         """Return the request, if it can be made at all.
 
         ``image_urls`` is the service's older name of ``reference_images``.
+
+        :param check_sizes: False leaves size and resolution to the service; see :func:`unchecked`.
 
         :raises ApiError: kind INVALID, naming the field, its value and what is allowed.
         """
@@ -108,9 +117,10 @@ class GenerationRequest:
             ),
             extra_body=extra,
         )
-        model_named(request.model).check(
-            size=request.size, resolution=request.resolution, n=request.n, extra=request.extra_body
-        )
+        row = model_named(request.model)
+        if check_sizes:
+            row.check_size(request.size, request.resolution)
+        row.check(n=request.n, extra=request.extra_body)
         return request
 
     @property
@@ -136,7 +146,7 @@ class GenerationRequest:
             "n": self.n,
             "response_format": "url",
         }
-        if model_named(self.model).takes_resolution:
+        if model_named(self.model).takes_resolution or self.resolution != RESOLUTIONS[0]:
             body["resolution"] = self.resolution
         if self.reference_images:
             body["reference_images"] = [
@@ -146,6 +156,16 @@ class GenerationRequest:
         if client_business_id is not None:
             body["client_business_id"] = client_business_id
         return body
+
+
+def unchecked(sizes: Collection[tuple[str, str]]) -> str:
+    """Return the line for a log where ``check_sizes`` is off: what the service judges instead.
+
+    :param sizes: sizes and their resolutions.
+    """
+    named = [f"size={size!r} at resolution={resolution!r}" for size, resolution in sorted(sizes)[:_SHOWN]]
+    more = f", and {len(sizes) - _SHOWN} more" if len(sizes) > _SHOWN else ""
+    return f"Not checked, because check_sizes is off in the connection: {', '.join(named)}{more}."
 
 
 def _prompt(value: object) -> str:
@@ -169,6 +189,8 @@ def _text(name: str, value: object) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise invalid(name, value, f"character {error.start} is half of a surrogate pair") from None
+    if NUL in value:
+        raise invalid(name, value, f"character {value.index(NUL)} is NUL, which PostgreSQL refuses")
     return value
 
 
@@ -236,4 +258,19 @@ def _extra(value: object) -> dict[str, Any]:
         json.dumps(copied, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid("extra_body", value, f"it must be plain JSON ({error})") from None
+    if _holds_nul(copied):
+        raise invalid("extra_body", value, "it holds the character NUL, which PostgreSQL refuses")
     return copied
+
+
+def _holds_nul(value: object) -> bool:
+    pending = [value]
+    while pending:  # JSON may be nested more deeply than calls may
+        part = pending.pop()
+        if isinstance(part, dict):
+            pending += [*part, *part.values()]
+        elif isinstance(part, list):
+            pending += part
+        elif isinstance(part, str) and NUL in part:
+            return True
+    return False

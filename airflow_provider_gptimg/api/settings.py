@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.models import DEFAULT_MODEL
 from airflow_provider_gptimg.api.polling.rate_limit import QUERIES_PER_SECOND, SUBMITS_PER_SECOND, Limits
+from airflow_provider_gptimg.api.prices import DEFAULT_PRICES, Prices, checked_prices
 
 DEFAULT_BASE_URL = "https://toapis.com"
 """Contract: Base and auth."""
@@ -37,6 +38,8 @@ class Settings:
     :param timeout: seconds for one request.
     :param proxy: URL of an HTTP(S) proxy; may hold a password, so it is not shown either.
     :param verify: False, True, or the path of a CA bundle.
+    :param check_sizes: False leaves sizes and resolutions to the service.
+    :param prices: US dollars an image, by model and resolution.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -46,6 +49,9 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     default_model: str = DEFAULT_MODEL
+    check_sizes: bool = True
+    # A mapping has no hash, and equal settings have equal prices.
+    prices: Prices = field(default_factory=lambda: DEFAULT_PRICES, hash=False)
 
     @property
     def is_local(self) -> bool:
@@ -75,6 +81,8 @@ class Settings:
             proxy=_proxy(extra),
             verify=_verify(extra),
             default_model=_model(extra),
+            check_sizes=_flag("check_sizes", extra, default=True),
+            prices=checked_prices(extra.get("prices")),
         )
 
 
@@ -144,11 +152,13 @@ def _positive(name: str, extra: Mapping[str, Any], default: float) -> float:
     return number
 
 
-def _flag(name: str, extra: Mapping[str, Any]) -> bool:
-    value = extra.get(name, False)
-    if str(value).lower() not in ("true", "false", "none", ""):
-        raise invalid(name, value, "true or false")
-    return str(value).lower() == "true"
+def _flag(name: str, extra: Mapping[str, Any], *, default: bool = False) -> bool:
+    value = str(extra.get(name)).lower()
+    if value in ("none", ""):
+        return default
+    if value not in ("true", "false"):
+        raise invalid(name, extra[name], "true or false")
+    return value == "true"
 
 
 def _proxy(extra: Mapping[str, Any]) -> str | None:

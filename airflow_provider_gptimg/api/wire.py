@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timezone
@@ -13,7 +12,7 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import quote
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
-from airflow_provider_gptimg.api.generation import MAX_ID_CHARACTERS, Generation, shorten
+from airflow_provider_gptimg.api.generation import MAX_ID_CHARACTERS, Generation, read_url, shorten
 from airflow_provider_gptimg.api.image_formats import MAX_UPLOAD_BYTES
 from airflow_provider_gptimg.api.request import GenerationRequest
 
@@ -69,15 +68,6 @@ class Upload:
     size: int | None
 
 
-@dataclass(frozen=True)
-class Balance:
-    """The account's money (contract: Balance), in the service's currency; -1 remains when unlimited."""
-
-    remaining: float
-    used: float | None
-    unlimited: bool
-
-
 def submission(request: GenerationRequest, client_business_id: str | None) -> Request:
     """Return the request that submits a generation (contract: Submit); its files must have URLs by now."""
     if request.files:
@@ -113,18 +103,24 @@ def upload(file: File) -> Request:
 
 
 def balance() -> Request:
-    """Return the request for the account's balance, which is free (contract: Balance)."""
+    """Return the request for what the key may still spend, which is free (contract: Balance)."""
     return Request("GET", "/v1/balance")
+
+
+def account_balance() -> Request:
+    """Return the request for the money of the whole account, which is free (contract: Balance)."""
+    return Request("GET", "/v1/user/balance")
 
 
 def read_generation(reply: Reply, *, asked_id: str | None = None) -> Generation:
     """Read the answer to a submission or a status query.
 
-    :raises ApiError: kind MALFORMED.
+    :raises ApiError: kind MALFORMED; BAD_REQUEST if the service says it did not succeed.
     """
-    return Generation.read(
-        json_object(reply), asked_id=asked_id, answered_at=_http_date(reply.headers.get("date"))
-    )
+    answer = json_object(reply)
+    if answer.get("success") is False and not answer.get("id"):
+        raise ApiError(Kind.BAD_REQUEST, f"The request was refused: {said_in(answer)}.", status=reply.status)
+    return Generation.read(answer, asked_id=asked_id, answered_at=_http_date(reply.headers.get("date")))
 
 
 def read_upload(reply: Reply) -> Upload:
@@ -135,42 +131,17 @@ def read_upload(reply: Reply) -> Upload:
     answer = json_object(reply)
     data = answer.get("data")
     if answer.get("success") is False:
-        raise ApiError(Kind.BAD_REQUEST, f"The upload was refused: {_message(answer)}.", status=reply.status)
-    if not isinstance(data, Mapping) or not isinstance(data.get("url"), str):
-        _malformed(reply, "names no URL")
+        raise ApiError(Kind.BAD_REQUEST, f"The upload was refused: {said_in(answer)}.", status=reply.status)
+    url = data.get("url") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(url, str) or not (url := read_url(url)):
+        malformed(reply, "names no URL")
     size = data.get("size")
     return Upload(
         id=data["id"] if isinstance(data.get("id"), str) else None,
-        url=data["url"],
+        url=url,
         mime_type=data["mime_type"] if isinstance(data.get("mime_type"), str) else None,
         size=size if isinstance(size, int) else None,
     )
-
-
-def read_balance(reply: Reply) -> Balance:
-    """Read the answer to a balance query.
-
-    :raises ApiError: kind AUTHENTICATION where it says ``success: false`` (an unknown key can answer
-        200 that way, contract: Balance); MALFORMED without a number.
-    """
-    answer = json_object(reply)
-    if answer.get("success") is False:
-        raise ApiError(Kind.AUTHENTICATION, f"The key was refused: {_message(answer)}.", status=reply.status)
-    remaining, used = answer.get("remain_balance"), answer.get("used_balance")
-    if isinstance(remaining, bool) or not isinstance(remaining, (int, float)) or not _is_finite(remaining):
-        _malformed(reply, "names no remain_balance")
-    return Balance(
-        remaining=remaining,
-        used=used if isinstance(used, (int, float)) and _is_finite(used) else None,
-        unlimited=answer.get("unlimited_quota") is True or remaining == -1,
-    )
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # a whole number of hundreds of digits
-        return False
 
 
 def json_object(reply: Reply) -> Mapping[str, Any]:
@@ -182,100 +153,30 @@ def json_object(reply: Reply) -> Mapping[str, Any]:
     try:
         answer = json.loads(reply.body)
     except (ValueError, RecursionError):
-        _malformed(reply, "is not JSON")
+        malformed(reply, "is not JSON")
     if not isinstance(answer, dict):
-        _malformed(reply, "is not a JSON object")
+        malformed(reply, "is not a JSON object")
     return answer
 
 
-def error_in(reply: Reply, *, now: float) -> ApiError | None:
-    """Return what an answer says went wrong, None for a success (contract: Errors).
+def malformed(reply: Reply, what: str) -> NoReturn:
+    """Raise the error for an answer that cannot be read, showing how it begins.
 
-    :param now: Unix seconds, against which a ``Retry-After`` date is measured.
+    :raises ApiError: kind MALFORMED.
     """
-    if 200 <= reply.status < 300:
-        return None
-    code, said = _envelope(reply)
-    kind = _kind(reply.status, code, said)
-    described = f"{said} (code {code})" if code else said
-    return ApiError(
-        kind,
-        f"The service answered {reply.status}: {described}. {_REMEDIES.get(kind, '')}".rstrip(),
-        status=reply.status,
-        code=code,
-        retry_after=retry_after(reply.headers.get("retry-after"), now),
-        not_accepted=kind is Kind.RATE_LIMITED or code == RATE_LIMIT_UNAVAILABLE,
-    )
-
-
-_KINDS = {
-    401: Kind.AUTHENTICATION,
-    402: Kind.QUOTA,
-    403: Kind.PERMISSION,
-    404: Kind.NOT_FOUND,
-    # A request that took too long to arrive: nobody says whether it did.
-    408: Kind.UNAVAILABLE,
-    422: Kind.POLICY,
-    429: Kind.RATE_LIMITED,
-}
-
-RATE_LIMIT_UNAVAILABLE = "rate_limit_unavailable"
-"""The one 503 that is worth another try at once: the request was not accepted (contract: Errors)."""
-
-_NO_CHANNEL = re.compile(r"\bno\b.*\bchannel|无.*渠道", re.IGNORECASE)
-
-_REMEDIES = {
-    Kind.AUTHENTICATION: "Check the API key of the connection (its password).",
-    Kind.QUOTA: "Top up the account's balance.",
-    Kind.PERMISSION: "The key may not use this model, or the client is blocked.",
-    Kind.POLICY: "Change the prompt or the reference images.",
-    Kind.MODEL_UNAVAILABLE: "The service has no such model, or no channel for it.",
-}
-
-
-def _kind(status: int, code: str | None, said: str) -> Kind:
-    if status in _KINDS:
-        return _KINDS[status]
-    if status < 500:
-        return Kind.BAD_REQUEST
-    no_channel = code == "model_not_found" or _NO_CHANNEL.search(said) is not None
-    if status == 503 and no_channel and code != RATE_LIMIT_UNAVAILABLE:
-        return Kind.MODEL_UNAVAILABLE
-    return Kind.UNAVAILABLE
-
-
-def _envelope(reply: Reply) -> tuple[str | None, str]:
-    """Return the code and message of an error answer; its first characters where it is no envelope."""
-    try:
-        answer = json_object(reply)
-    except ApiError:
-        if 300 <= reply.status < 400:
-            target = shorten(reply.headers.get("location", "another place"))
-            return (
-                None,
-                f"a redirect to {target}, which is not followed: set the connection's host to the final URL",
-            )
-        return None, shorten(reply.body.decode("utf-8", "replace")) or "nothing"
-    error = answer.get("error")
-    if not isinstance(error, Mapping):
-        return None, shorten(str(error)) if error else _message(answer)
-    code = error.get("code") or error.get("type")
-    return shorten(str(code), 60) if code else None, _message(error)
-
-
-def _message(answer: Mapping[str, Any]) -> str:
-    message = answer.get("message")
-    return (
-        shorten(message).rstrip(".。") if isinstance(message, str) and message else shorten(str(dict(answer)))
-    )
-
-
-def _malformed(reply: Reply, what: str) -> NoReturn:
     start = shorten(reply.body.decode("utf-8", "replace"))
     raise ApiError(
         Kind.MALFORMED,
         f"The answer (HTTP {reply.status}, {len(reply.body)} bytes) {what}: {start!r}.",
         status=reply.status,
+    )
+
+
+def said_in(answer: Mapping[str, Any]) -> str:
+    """Return the message of an answer for people, or the answer itself where it has none."""
+    message = answer.get("message")
+    return (
+        shorten(message).rstrip(".。") if isinstance(message, str) and message else shorten(str(dict(answer)))
     )
 
 
@@ -292,6 +193,7 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 
 def _http_date(value: str | None) -> float | None:
+    """Return the Unix seconds of an HTTP date, None for other texts."""
     try:
         date = parsedate_to_datetime(value or "")
         # HTTP dates are in GMT, also the old forms that do not say so.

@@ -22,12 +22,14 @@ class Checked:
     :param total: how many there are.
     :param problems: those that cannot be asked for, and why.
     :param notes: what the author may want to know, a sentence each.
+    :param sizes: which sizes are asked for, each with its resolution.
     :param warning: what the author should look at.
     """
 
     total: int
     problems: list[tuple[Item, ApiError]]
     notes: list[str]
+    sizes: set[tuple[str, str]]
     warning: str | None = None
 
     def are_too_many(self, most: int | None) -> bool:
@@ -55,6 +57,7 @@ def check(items: Items) -> Checked:
     :raises ApiError: INVALID if the items cannot be read, there are none, or two have one id.
     """
     total, problems, row_names, twins = 0, [], dict[str, None](), _Twins()
+    sizes: set[tuple[str, str]] = set()
     for item in items:
         total += 1
         row_names.update(dict.fromkeys(item.row))
@@ -62,7 +65,8 @@ def check(items: Items) -> Checked:
         try:
             if item.problem is not None:
                 raise item.problem
-            item.request(with_files=False)
+            request = item.request(with_files=False)
+            sizes.add((request.size, request.resolution))
         except ApiError as error:
             problems.append((item, error))
     if total == 0:
@@ -75,7 +79,7 @@ def check(items: Items) -> Checked:
         named = ", ".join(list(row_names)[:_ROW_NAMES])
         more = ", …" if len(row_names) > _ROW_NAMES else ""
         notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
-    return Checked(total, problems, notes, twins.warning)
+    return Checked(total, problems, notes, sizes, twins.warning)
 
 
 class _Twins:

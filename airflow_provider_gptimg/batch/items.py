@@ -40,6 +40,7 @@ class Item:
         item's id; without one, of how many such items came before. So it does not depend on its place.
     :param problem: why it cannot be asked for.
     :param row: what else the author says of it, as plain JSON; it is only passed on.
+    :param check_sizes: False leaves size and resolution to the service.
     """
 
     index: int
@@ -48,6 +49,7 @@ class Item:
     digest: str
     problem: ApiError | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
+    check_sizes: bool = True
 
     @property
     def label(self) -> str:
@@ -76,7 +78,9 @@ class Item:
         prompt, images = fields.pop("prompt", None), fields.pop("reference_images", None)
         if not with_files and images is not None:
             images = [image for image in images if image.lower().startswith(("http://", "https://"))]
-        return GenerationRequest.checked(prompt, **fields, reference_images=references(images))
+        return GenerationRequest.checked(
+            prompt, **fields, reference_images=references(images), check_sizes=self.check_sizes
+        )
 
 
 class Items:
@@ -87,6 +91,7 @@ class Items:
     :param identity: the batch's, which goes into each item's.
     :param columns: which column or key is which.
     :param needs_ids: whether an item without an id cannot be made, because files are named by it.
+    :param check_sizes: False leaves sizes and resolutions to the service.
     :raises ApiError: INVALID if the source is none of these.
     """
 
@@ -98,12 +103,14 @@ class Items:
         columns: Columns,
         *,
         needs_ids: bool = False,
+        check_sizes: bool = True,
     ) -> None:
         self.source = _opened(source, columns)
         self._defaults = defaults
         self._identity = identity
         self._columns = columns
         self._needs_ids = needs_ids
+        self._check_sizes = check_sizes
 
     def __iter__(self) -> Iterator[Item]:
         seen: Counter[bytes] = Counter()
@@ -135,7 +142,7 @@ class Items:
             which = f"id\0{json.dumps(str(name))}"
         made_of = f"{self._identity}\0{sent.hex()}\0{which}"
         digest = hashlib.sha256(made_of.encode()).hexdigest()[:40]
-        return Item(index, name, fields, digest, problem, row)
+        return Item(index, name, fields, digest, problem, row, self._check_sizes)
 
     def _said(self, given: object) -> tuple[dict[str, Any], dict[str, Any]]:
         if isinstance(given, str):

@@ -23,7 +23,7 @@ from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect, shortfall
 
 
 class Waiting(NamedTuple):
@@ -89,6 +89,7 @@ class Maker:
                     pace=self._rules.pace,
                     deadline=self._deadline(known),
                     clock=time.time,
+                    submitted_at=known.submitted_at,
                 )
             )
             return generation, known
@@ -131,6 +132,7 @@ class Maker:
                     pace=pace,
                     deadline=deadline,
                     clock=time.time,
+                    submitted_at=known.submitted_at,
                     course=Course(schedule, pace.interval, time.time, since=known.submitted_at),
                 )
             )
@@ -138,13 +140,15 @@ class Maker:
             del self.waiting[item.digest]
 
     async def _store(self, item: Item, generation: Generation, known: Receipt) -> None:
-        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions}
         request = item.request(with_files=False)
+        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions, "n": request.n}
         size = pixels(request.model, request.size, request.resolution)
         store = self._plan.storage_for(item, size).store
         result = await asyncio.get_running_loop().run_in_executor(
             self._storers, partial(collect, generation, asked, store)
         )
+        if line := shortfall(result):
+            self._plan.log.warning("For %s: %s", item.label, line)
         self._activity.moved()
         self._plan.progress.completed += 1
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}

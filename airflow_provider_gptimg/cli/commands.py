@@ -22,7 +22,7 @@ def fetch(args: Namespace) -> None:
             check_folder(args.output_path)
         generation = hook.get_generation(args.generation_id)
         if not generation.is_final:
-            print(f"Generation {generation.id} is {generation.status}. Waiting for it.")
+            _say(f"Generation {generation.id} is {generation.status}. Waiting for it.")
             generation = hook.wait(generation.id)
         # Named by the generation, so that a second call writes the same files.
         file = SimpleNamespace(task_id=PurePosixPath(generation.id).name, map_index=-1)
@@ -37,7 +37,7 @@ def fetch(args: Namespace) -> None:
     except GptImgError as error:
         sys.exit(f"{error}")
     for url in result["urls"]:
-        print(url)
+        _say(url)
 
 
 def balance(args: Namespace) -> None:
@@ -48,4 +48,9 @@ def balance(args: Namespace) -> None:
         sys.exit(f"{error}")
     key = "unlimited" if found.key_unlimited or found.key_usd is None else f"{found.key_usd:.2f} USD"
     account = "not told" if found.account_usd is None else f"{found.account_usd:.2f} USD"
-    print(f"key: {key}\naccount: {account}")
+    _say(f"key: {key}\naccount: {account}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
@@ -10,9 +10,12 @@ if TYPE_CHECKING:
 
 def get_gptimg_cli_commands() -> list[CLICommand]:
     """Return the commands below ``airflow gptimg`` (Airflow 3.2 and later)."""
-    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+    from airflow.cli import cli_config
+    from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
 
-    conn_id = Arg(("--conn-id",), help="The connection, of type gptimg", default="gptimg_default")
+    argument: Any = cli_config.Arg  # has no types
+
+    conn_id = argument(("--conn-id",), help="The connection, of type gptimg", default="gptimg_default")
     return [
         GroupCommand(
             name="gptimg",
@@ -23,8 +26,8 @@ def get_gptimg_cli_commands() -> list[CLICommand]:
                     help="Store the images of a generation that was paid for; this pays nothing",
                     func=lazy_load_command("airflow_provider_gptimg.cli.commands.fetch"),
                     args=(
-                        Arg(("generation_id",), help="Its id, or its client_business_id (af-…)"),
-                        Arg(("--output-path",), help="A folder, as a path or URI", required=True),
+                        argument(("generation_id",), help="Its id, or its client_business_id (af-…)"),
+                        argument(("--output-path",), help="A folder, as a path or URI", required=True),
                         conn_id,
                     ),
                 ),

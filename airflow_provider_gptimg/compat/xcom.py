@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.result import NOTHING_ASKED, result_of
+from airflow_provider_gptimg.result import NOTHING_ASKED, result_of, shortfall
 
 ASKED_KEY = "asked"
 """XCom key under which a worker leaves what only it knows for the trigger that ends its task."""
@@ -33,6 +33,8 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     try:
         asked = await XCom.aget_one(key=ASKED_KEY, **where)
         result = result_of(generation, asked or NOTHING_ASKED)
+        if line := shortfall(result):
+            log.warning("%s", line)
         await XCom.aset(key="urls", value=result["urls"], **where)
         await XCom.aset(key=XCom.XCOM_RETURN_KEY, value=result, **where)
     except Exception:

@@ -97,7 +97,7 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         self._show(returned)
         with self._blamed(returned), templates_named(context, self.task_id):
             self.check_storage(context, wanted)
-            request = wanted.checked(self.hook.settings.default_model)
+            request = wanted.checked(self.hook.settings)
         if (problem := problem_of(request)) and decision.receipt is None:
             decision = attempt.decide(None, problem)
         self._show(decision.asked or {})

@@ -47,6 +47,8 @@ def widgets() -> dict[str, Any]:
     found = {}
     for name, field in CONN_FIELDS.items():
         schema = field["schema"]
+        if schema["type"][0] not in _KINDS:
+            continue  # a dict: these Airflows have a field for it only as a part of the whole extra
         checks = [validators.any_of(schema["enum"])] if "enum" in schema else []
         kind = getattr(wtforms, _KINDS[schema["type"][0]])
         found[name] = kind(

@@ -6,25 +6,23 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from airflow_provider_gptimg.api import flows, wire
+from airflow_provider_gptimg.api.balance import Balance, ask
 from airflow_provider_gptimg.api.client import SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
-from airflow_provider_gptimg.api.flows import Flow
 from airflow_provider_gptimg.api.generation import shorten
 from airflow_provider_gptimg.api.settings import Settings
-from airflow_provider_gptimg.api.wire import Balance
 from airflow_provider_gptimg.hooks.connection_form import label_of
 from airflow_provider_gptimg.provider_info import CONN_FIELDS
 
-LONGEST = 10.0
-"""Seconds that a test waits for the next bytes, half of what it takes at most: somebody is looking."""
+LONGEST = 5.0
+"""Seconds that a test waits for the next bytes, a quarter of what it takes at most: somebody is looking."""
 
 MASKED = "***"
 """What Airflow shows instead of a secret. The Test button of Airflow 3.0 sends it back as if it were one."""
 
 
 def examined(settings: Settings, extra: Iterable[str] = ()) -> tuple[bool, str]:
-    """Ask once for the balance, which is free; return whether images can be made, and what to know.
+    """Ask once for the balances, which is free; return whether images can be made, and what to know.
 
     :param extra: the names that the connection's extra holds.
     """
@@ -32,13 +30,27 @@ def examined(settings: Settings, extra: Iterable[str] = ()) -> tuple[bool, str]:
         return False, _MASKED_KEY.format(password=label_of("password"), masked=MASKED)
     try:
         with SyncClient(replace(settings, timeout=min(settings.timeout, LONGEST))) as client:
-            balance = client.run(_ask())
+            # Asked once: a service that says "later" is to be heard of now.
+            balance = client.run(ask(clock=time.time, give_up_at=0.0, attempts=1))
     except ApiError as error:
         return False, reason(error, settings)
-    left = "unlimited" if balance.unlimited else _amount(balance.remaining)
-    if balance.remaining <= 0 and not balance.unlimited:
-        return False, f"{_NO_BALANCE.format(url=settings.base_url)} Details: the balance is {left}."
-    return True, f"Connected to {settings.base_url}. Balance: {left}.{_strangers(extra)}"
+    works, message = _judged(balance, settings.base_url)
+    return works, f"{message}{_strangers(extra)}" if works else message
+
+
+def _judged(balance: Balance, url: str) -> tuple[bool, str]:
+    """Return whether a balance buys an image, and what to know. Both limits count, the account's first."""
+    key, account = balance.key_usd, balance.account_usd
+    quota = f"the key's quota is {_amount(key)}"
+    details = f"Details: {quota}, the account's money is {_amount(account, 'not told')}."
+    if account is not None and account <= 0:
+        return False, f"{_NO_BALANCE.format(url=url)} {details}"
+    if key is not None and key <= 0:
+        advice = _NO_BALANCE if account is None else _NO_QUOTA
+        return False, f"{advice.format(url=url)} {details}"
+    if account is None:
+        return True, f"Connected to {url}. The service tells no money of the account; {quota}."
+    return True, f"Connected to {url}. Balance: {_amount(account)}; {quota}."
 
 
 def field_reason(field: str | None, message: str) -> str:
@@ -49,7 +61,7 @@ def field_reason(field: str | None, message: str) -> str:
 def reason(error: ApiError, settings: Settings) -> str:
     """Return what to do about an error of a connection test, and the error itself."""
     if error.kind is Kind.INVALID:
-        return _unusable(error, settings)
+        return field_reason(error.field, error.message)
     if error.kind is Kind.UNREACHABLE:
         advice = _unreachable(error.message, settings)
     elif error.status == 407:
@@ -68,6 +80,8 @@ _MASKED_KEY = (
 )
 
 _NO_BALANCE = "No balance left at {url}. Top up the account; the API key is right."
+
+_NO_QUOTA = "The quota of this API key is used up at {url}. Raise its limit there, or use another key."
 
 _OTHER_SITE = (
     "{url} is not the image service: another website answers there, or a login page. "
@@ -134,28 +148,10 @@ def _unreachable(said: str, settings: Settings) -> str:
     )
 
 
-def _unusable(error: ApiError, settings: Settings) -> str:
-    if error.field:
-        return field_reason(error.field, error.message)
-    details = f"Details: {error.message}"
-    if "socks" in error.message.lower():
-        return field_reason("proxy", f"a SOCKS proxy needs the Python package socksio. {details}")
-    if isinstance(settings.verify, str):
-        path = f"{settings.verify!r} is not a file with certificates on this machine."
-        return field_reason("verify", f"{path} {details}")
-    return error.message
-
-
-def _ask() -> Flow[Balance]:
-    # Asked once: a service that says "later" is to be heard of now.
-    reply = yield from flows.call(wire.balance(), clock=time.time, give_up_at=0.0, attempts=1)
-    return wire.read_balance(reply)
-
-
 def _strangers(extra: Iterable[str]) -> str:
     names = ", ".join(sorted(set(extra) - set(CONN_FIELDS)))
     return f" The extra holds what is no setting, and is ignored: {shorten(names)}." if names else ""
 
 
-def _amount(money: float) -> str:
-    return f"{money:,.4f}".rstrip("0").rstrip(".")
+def _amount(usd: float | None, unknown: str = "unlimited") -> str:
+    return unknown if usd is None else f"{usd:,.4f}".rstrip("0").rstrip(".") + " USD"

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_gptimg.api import flows, wire
+from airflow_provider_gptimg.api import balance, flows, wire
+from airflow_provider_gptimg.api.balance import Balance
 from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.flows import Flow, Pace, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.polling.schedule import Course
-from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
+from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest, unchecked
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
-from airflow_provider_gptimg.api.wire import Balance, File, Upload
+from airflow_provider_gptimg.api.wire import File, Upload
 from airflow_provider_gptimg.compat.imports import BaseHook
 from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
 from airflow_provider_gptimg.hooks import connection_form, diagnosis
@@ -47,6 +48,7 @@ class GptImgHook(BaseHook):
     def __init__(self, conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.conn_id = conn_id
+        self._submitted: dict[str, float] = {}
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -133,9 +135,13 @@ class GptImgHook(BaseHook):
                 image_urls=image_urls,
                 response_format=response_format,
                 extra_body=extra_body,
+                check_sizes=self.settings.check_sizes,
             )
             _check_business_id(client_business_id)
-        return self._call(wire.submission(request, client_business_id), wire.read_generation)
+        self.log_unchecked({(request.size, request.resolution)})
+        generation = self._call(wire.submission(request, client_business_id), wire.read_generation)
+        self._remember(generation.id)
+        return generation
 
     def get_generation(self, generation_id: str) -> Generation:
         """Return what the service says of a generation now, by its id or its business id.
@@ -155,16 +161,28 @@ class GptImgHook(BaseHook):
         return self.run(flow())
 
     def wait(
-        self, generation_id: str, *, poll_interval: float = 5.0, timeout: float = WAIT_LIMIT
+        self,
+        generation_id: str,
+        *,
+        poll_interval: float = 5.0,
+        timeout: float = WAIT_LIMIT,
+        submitted_at: float | None = None,
     ) -> Generation:
         """Wait until a generation is completed and return it with its URLs.
 
         :param poll_interval: seconds between two looks.
         :param timeout: seconds from now.
+        :param submitted_at: when it was submitted, in Unix seconds: for a minute after that, a service that
+            does not know it yet is asked again. What this hook submitted it knows by itself.
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgTimeoutError: if it is not finished in time.
         """
-        return self.wait_until(generation_id, pace=Pace(poll_interval), deadline=time.time() + timeout)
+        return self.wait_until(
+            generation_id,
+            pace=Pace(poll_interval),
+            deadline=time.time() + timeout,
+            since=self._submitted.get(generation_id) if submitted_at is None else submitted_at,
+        )
 
     def wait_until(
         self,
@@ -189,6 +207,7 @@ class GptImgHook(BaseHook):
                 pace=pace,
                 deadline=deadline,
                 clock=time.time,
+                submitted_at=since,
                 course=course,
                 on_unknown_status=self.log_unknown_status(generation_id),
             )
@@ -204,11 +223,15 @@ class GptImgHook(BaseHook):
         return self.run(upload(file, clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def balance(self) -> Balance:
-        """Return the account's balance; free of charge."""
-        return self._call(wire.balance(), wire.read_balance)
+        """Return the quota of the key and the money of the account, in US dollars; free of charge.
+
+        :raises GptImgAuthenticationError: for a key that the service does not know.
+        :raises GptImgError: whatever else went wrong.
+        """
+        return self.run(balance.ask(clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask once for the balance, which is free; return whether images can be made, and what to know."""
+        """Ask once for the balances, which is free; return whether images can be made, and what to know."""
         try:
             connection = self.get_connection(self.conn_id)
             works, message = diagnosis.examined(_settings(connection), connection.extra_dejson)
@@ -225,6 +248,16 @@ class GptImgHook(BaseHook):
         return lambda status: self.log.warning(
             "Generation %s has the unknown status %r: taken as still running.", generation_id, status
         )
+
+    def log_unchecked(self, sizes: Collection[tuple[str, str]]) -> None:
+        """Say which sizes at which resolutions the service judges, if the connection leaves it to do so."""
+        if sizes and not self.settings.check_sizes:
+            self.log.info("%s", unchecked(sizes))
+
+    def _remember(self, generation_id: str) -> None:
+        now = time.time()
+        young = {name: at for name, at in self._submitted.items() if now - at < flows.NOT_YET_SECONDS}
+        self._submitted = {**young, generation_id: now}
 
     def _call(self, request: wire.Request, read: Callable[[wire.Reply], T]) -> T:
         def flow() -> Flow[T]:

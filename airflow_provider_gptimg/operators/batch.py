@@ -208,8 +208,10 @@ class GptImgBatchOperator(GptImgTask):
                 folder.identity,
                 Columns(self.columns),
                 needs_ids="id" in self._named_by,
+                check_sizes=self.hook.settings.check_sizes,
             )
             checked = check(items)
+            self.hook.log_unchecked(checked.sizes)
             remake = Remake(self.remake)
             failures = self._failures = Failures(self._most_failures)
             if checked.are_too_many(self._most_failures):

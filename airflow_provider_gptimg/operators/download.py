@@ -13,7 +13,7 @@ from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Result, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import seconds, templated
 from airflow_provider_gptimg.tasks.templates import templates_named
@@ -92,8 +92,11 @@ class GptImgDownloadOperator(GenerationWait):
             deadline=time.time() + self.timeout,
             try_number=task_instance(context).try_number,
             asked=asked_in(self.generation_id),
+            submitted_at=submitted_at_in(self.generation_id),
         )
-        generation = self.generation = self.look(generation_id, patience=self.timeout)
+        generation = self.generation = self.look(
+            generation_id, patience=self.timeout, submitted_at=kept.submitted_at
+        )
         if not generation.is_final:
             if self.deferrable and may_defer:
                 self.defer_wait(context, kept)

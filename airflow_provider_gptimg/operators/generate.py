@@ -167,7 +167,7 @@ class GptImgGenerateOperator(GenerationWait):
         with templates_named(context, self.task_id):
             wanted = TaskRequest.of(self)
             self.check_storage(context, wanted)
-            request = wanted.checked(self.hook.settings.default_model)
+            request = wanted.checked(self.hook.settings)
         decision = attempt.decide(fingerprint(request, self.conn_id), problem_of(request))
         return self.make(context, attempt, decision, wanted, request, may_defer=may_defer)
 
@@ -289,6 +289,7 @@ class GptImgGenerateOperator(GenerationWait):
         return self.hand_on(context, generation, kept)
 
     def _submit(self, attempt: Attempt, decision: Decision, request: GenerationRequest) -> Submission:
+        self.hook.log_unchecked({(request.size, request.resolution)})
         reconciler = Reconciler(
             request=request,
             business_id=attempt.identity(decision).business_id,

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from itertools import count
 from typing import Literal
 
 from airflow_provider_gptimg.api import wire
 from airflow_provider_gptimg.api.errors import ApiError, Kind
-from airflow_provider_gptimg.api.flows import ENDS_A_WAIT, Clock, Flow, Sleep, call, query
+from airflow_provider_gptimg.api.flows import ENDS_A_WAIT, Clock, Flow, Sleep, call, is_not_yet, query
 from airflow_provider_gptimg.api.generation import FAILED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.uploads import upload_references
@@ -192,7 +193,7 @@ class Reconciler:
     def _find(self, ordinal: int) -> Flow[Generation | None]:
         """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
         if self.known and self.known.ordinal == ordinal:
-            found = yield from self._look_up(self.known.generation_id)
+            found = yield from self._look_up(self.known.generation_id, submitted_at=self.known.submitted_at)
             if found is not None:
                 return found
             self.report(
@@ -201,37 +202,41 @@ class Reconciler:
         business_id = self.business_id(ordinal)
         return (yield from self._look_up(business_id, business_id))
 
-    def _look_up(self, name: str, business_id: str | None = None) -> Flow[Generation | None]:
+    def _look_up(
+        self, name: str, business_id: str | None = None, *, submitted_at: float | None = None
+    ) -> Flow[Generation | None]:
         """Ask for a generation until the service says clearly what it is, or over some seconds "unknown".
 
         :param business_id: what the generation must be submitted as, if it says so at all.
+        :param submitted_at: when it was surely submitted, in Unix seconds: it may be unknown for a minute.
         :raises ApiError: AMBIGUOUS where the service never answered clearly.
         """
         unclear: ApiError | None = None
-        for look_up in range(MAX_LOOK_UPS):
-            if look_up >= len(LOOK_UP_PAUSES) and unclear is None:
+        is_early = False
+        for look_up in count():
+            if look_up >= len(LOOK_UP_PAUSES) and unclear is None and not is_early:
                 return None
+            if look_up >= MAX_LOOK_UPS and unclear is not None:
+                raise ApiError(
+                    Kind.AMBIGUOUS,
+                    f"Could not find out whether {name} was submitted before ({unclear.message}); not paying "
+                    "again. A retry of the task looks again.",
+                ) from unclear
             yield Sleep(LOOK_UP_PAUSES[min(look_up, len(LOOK_UP_PAUSES) - 1)])
             try:
                 found = yield from query(name, clock=self.clock, give_up_at=self.give_up_at, attempts=2)
             except ApiError as error:
                 if error.kind in ENDS_A_WAIT and error.kind is not Kind.NOT_FOUND:
                     raise
-                # A service that does not know business ids calls one unknown, or malformed. A redirect
-                # or another refusal is somebody in between, and says nothing about the task.
-                unclear = None if error.status in (404, 400) else error
+                # A redirect or another refusal is somebody in between, and says nothing about the task.
+                unclear = None if error.kind is Kind.NOT_FOUND else error
+                is_early = is_not_yet(error, submitted_at, self.clock())
                 continue
             if business_id is None or found.client_business_id in (None, business_id):
                 return found
             self.report(f"The look-up of {name} returned another task ({found.client_business_id}): ignored.")
-            unclear = None
-        if unclear is None:
-            return None
-        raise ApiError(
-            Kind.AMBIGUOUS,
-            f"Could not find out whether {name} was submitted before ({unclear.message}); not paying "
-            "again. A retry of the task looks again.",
-        ) from unclear
+            unclear, is_early = None, False
+        raise AssertionError
 
     def _report_nothing_found(self, ordinal: int) -> None:
         sentence = (

@@ -20,7 +20,7 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Result, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import templated
 from airflow_provider_gptimg.tasks.templates import templates_named
@@ -92,6 +92,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
             deadline=deadline,
             try_number=task_instance(context).try_number,
             asked=asked_in(self.generation_id),
+            submitted_at=submitted_at_in(self.generation_id),
         )
         if may_defer:
             self.defer_wait(context, kept)
@@ -105,7 +106,11 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         """Look once, and again after a failure; done when the generation is over."""
         try:
             with templates_named(context, self.task_id):
-                generation = self.generation = self.look(self._id(), patience=self.timeout)
+                generation = self.generation = self.look(
+                    self._id(),
+                    patience=self.timeout,
+                    submitted_at=submitted_at_in(self.generation_id),
+                )
                 if not generation.is_final:
                     return PokeReturnValue(is_done=False)
                 result = self.finish(context, generation, asked_in(self.generation_id))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import reference_texts, references
 
@@ -44,21 +45,22 @@ class TaskRequest:
         """Return the fields that are sent, without the prompt."""
         return {name: value for name, value in asdict(self).items() if name in SENT}
 
-    def checked(self, default_model: str) -> GenerationRequest:
+    def checked(self, settings: Settings) -> GenerationRequest:
         """Return the request for the service. Reference files are read, nothing is sent.
 
-        :param default_model: the model if none is named.
+        :param settings: of the connection: the model if none is named, and whether sizes are checked.
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
         with translated():
             return GenerationRequest.checked(
                 self.prompt,
-                model=default_model if self.model is None else self.model,
+                model=settings.default_model if self.model is None else self.model,
                 size=self.size,
                 resolution=self.resolution,
                 n=self.n,
                 reference_images=references(self.reference_images),
                 extra_body=self.extra_body,
+                check_sizes=settings.check_sizes,
             )
 
     def reference_uris(self) -> list[str]:

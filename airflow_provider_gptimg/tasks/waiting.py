@@ -21,7 +21,7 @@ from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, Result, Store, collect
+from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortfall
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.lineage import lineage_of
@@ -89,6 +89,10 @@ class GenerationWait(GptImgTask):
         if self.do_xcom_push:
             task_instance(context).xcom_push(key="urls", value=result["urls"])
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        if line := shortfall(result):
+            self.log.warning("%s", line)
+        if line := shortfall(result):
+            self.log.warning("%s", line)
         for uri in (image.get("uri") for image in result["images"]):
             if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
                 self.log.info("Stored %s", uri)
@@ -111,6 +115,7 @@ class GenerationWait(GptImgTask):
                 exponential_backoff=pace.exponential,
                 max_wait=pace.max_wait,
                 end_task=kept.ends_in_triggerer,
+                submitted_at=kept.submitted_at,
                 kind=self.kind(kept.asked),
             ),
             method_name="execute_complete",
@@ -148,15 +153,21 @@ class GenerationWait(GptImgTask):
         """Return which generations take about as long as this one; None if its model is not known."""
         return kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None
 
-    def look(self, generation_id: str, *, patience: float) -> Generation:
+    def look(self, generation_id: str, *, patience: float, submitted_at: float | None = None) -> Generation:
         """Look once at a generation, and for so many seconds again if the network fails."""
-        deadline = time.time() + patience
-        return self.hook.run(flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time))
+        look = flows.look(
+            generation_id,
+            pace=self.pace,
+            deadline=time.time() + patience,
+            clock=time.time,
+            submitted_at=submitted_at,
+        )
+        return self.hook.run(look)
 
     def _look(self, kept: Deferral, event: Mapping[str, Any]) -> Generation:
         if event.get("status") == TIMED_OUT:
             return self.wait_here(kept, time.time())
-        return self.look(kept.generation_id, patience=RESUME_PATIENCE)
+        return self.look(kept.generation_id, patience=RESUME_PATIENCE, submitted_at=kept.submitted_at)
 
     def reference_uris(self) -> list[str]:
         """Return where the images are that it started from, for the lineage."""

@@ -45,6 +45,8 @@ class GptImgGenerationTrigger(HoldingTrigger):
     :param end_task: end the task from here, without resuming it on a worker, if that can be done.
     :param kind: which generations take about as long, such as ``gpt-image-2/2K/1`` (model, resolution,
         n); they learn from each other when to look. None: those of the connection that say no kind.
+    :param submitted_at: when it was submitted, in Unix seconds: for a minute after that, a service that does
+        not know it yet is asked again. None: that is not known.
     """
 
     first_look_after: ClassVar[float] = 5.0
@@ -62,6 +64,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         max_wait: float | None = None,
         end_task: bool = False,
         kind: str | None = None,
+        submitted_at: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.generation_id = generation_id
@@ -72,6 +75,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         self.max_wait = max_wait
         self.end_task = end_task
         self.kind = kind
+        self.submitted_at = submitted_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the keyword arguments, JSON scalars all; no key, no prompt."""
@@ -86,6 +90,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
                 "max_wait": self.max_wait,
                 "end_task": self.end_task,
                 "kind": self.kind,
+                "submitted_at": self.submitted_at,
             },
         )
 
@@ -134,6 +139,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
                         pace=pace,
                         deadline=self.deadline,
                         clock=time.time,
+                        submitted_at=self.submitted_at,
                         first_look_after=self._first_look(course, time.time() - began),
                         course=course,
                         on_unknown_status=hook.log_unknown_status(self.generation_id),

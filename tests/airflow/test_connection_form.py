@@ -23,6 +23,7 @@ PORT = "443"
 
 FILLED = {
     "default_model": "gpt-image-2-vip",
+    "check_sizes": "false",
     "rate_limit_group": "vip",
     "submit_rps": 2.5,
     "query_rps": 20,
@@ -45,7 +46,7 @@ DAGS = f"""
         def image():
             hook = GptImgHook("{CONNECTION}")
             made = hook.wait(hook.submit("A stamp").id, poll_interval=0.2)
-            return [made.model, hook.balance().remaining, hook.settings.timeout]
+            return [made.model, hook.balance().usd, hook.settings.timeout]
 
         image()
 """
@@ -155,16 +156,18 @@ def test_every_field_is_saved_as_what_it_is(page: Any, stack: AirflowStack, emul
         field.click()
         page.keyboard.type(str(FILLED[name]))
         page.keyboard.press("Tab")
-    form.locator("#element_rate_limit_group").click()
-    page.keyboard.type("vip")
-    page.keyboard.press("Enter")
+    for name in ("rate_limit_group", "check_sizes"):
+        form.locator(f"#element_{name}").click()
+        page.keyboard.type(str(FILLED[name]))
+        page.keyboard.press("Enter")
     form.locator("[data-scope=switch][data-part=control]").last.click()
     extra = json.loads(saved(page, form, stack)["extra"])
     assert {name: value for name, value in extra.items() if value is not None} == FILLED
 
     said = answer_of_the_button(page)
     assert "Test Connection Successful" in said
-    assert f"Connected to {emulator.base_url}. Balance: 10." in said
+    assert f"Connected to {emulator.base_url}. " in said
+    assert "10 USD" in said
     assert emulator.ledger()["submissions"] == []
 
     run = stack.api.start_dag("by_hook")

@@ -21,6 +21,7 @@ RESULT_KEYS = {
     "completed_at",
     "expires_at",
     "submissions",
+    "missing",
 }
 
 

@@ -263,6 +263,50 @@ def test_what_no_further_look_can_mend_ends_a_wait_at_once(answer: Answer, kind:
     assert "[generation task_1" in str(story.error)
 
 
+UNKNOWN = [
+    fault("task_not_found", 404),
+    fault("task_not_exist", 400),
+    reply({"code": 404, "message": "no such task", "type": "not_found_error"}, 404),
+    reply({"error": {"code": 404, "message": "no such task"}}),
+]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_for_a_minute_after_our_submission_unknown_means_not_yet(unknown: Answer) -> None:
+    story = waited(*[unknown] * 10, DONE, submitted_at=START)
+    assert story.result.urls == (URL,), "and it is none of the failures that are counted"
+    assert all(4.5 <= gap <= 5.5 for gap in gaps(story))
+    story = waited(then=unknown, submitted_at=START)
+    assert story.kind is Kind.NOT_FOUND
+    assert 60.0 <= story.times[-1] <= 66.0
+    story = waited(unknown, submitted_at=START - 60)
+    assert (story.kind, len(story.sent)) == (Kind.NOT_FOUND, 1)
+
+
+def test_not_yet_does_not_count_as_a_failure_among_others() -> None:
+    others = [answer for _ in range(5) for answer in (UNKNOWN[0], no_answer())]
+    assert waited(*others, DONE, submitted_at=START).result.urls == (URL,)
+
+
+def test_a_generation_that_is_unknown_at_the_deadline_is_a_timeout() -> None:
+    story = waited(then=UNKNOWN[0], submitted_at=START, limit=20.0)
+    assert story.kind is Kind.TIMEOUT
+    assert "the last look failed: The service answered 404" in str(story.error)
+
+
+@pytest.mark.parametrize("ahead", [30.0, 1e6])
+def test_a_clock_that_is_ahead_gives_no_endless_patience(ahead: float) -> None:
+    story = waited(then=UNKNOWN[0], submitted_at=START + ahead)
+    assert story.kind is Kind.NOT_FOUND
+    assert story.times[-1] <= 100
+
+
+def test_a_single_look_waits_for_what_is_not_there_yet() -> None:
+    clock = Clock()
+    flow = flows.look("task_1", pace=Pace(5.0), deadline=START + 60, clock=clock, submitted_at=START)
+    assert drive(flow, [UNKNOWN[0], UNKNOWN[0], RUNNING], clock).result.id == "task_1"
+
+
 def test_slow_downs_never_end_a_wait() -> None:
     story = waited(*[fault("rate_limit_exceeded", 429, retry_after="9")] * 40, DONE)
     assert story.result.urls == (URL,)

@@ -57,6 +57,10 @@ URL = "https://x/1.png"
         {"result": {"data": []}, "images": [{"url": URL}], "url": "https://x/other.png"},
         {"result": {"data": [{"b64_json": "AA"}, {"url": URL}, {"url": None}, None, 7]}},
         {"result": {"data": [{"url": "javascript:alert(1)"}, {"url": "file:///etc/passwd"}, {"url": URL}]}},
+        {"result": {"data": [{"url": "  https://x/1.png\n"}]}},
+        {"url": "HTTPS://x/1.png"},
+        {"images": [" Https://x/1.png"]},
+        {"result": {"data": [{"url": "https://"}, {"url": URL}]}},
         {"result": {"data": [{"url": "https://x/\ud800"}, {"url": "https://x/a\nb"}, {"url": URL}]}},
     ],
     ids=str,
@@ -198,6 +202,11 @@ DONE = {"id": "a", "status": "completed", "url": URL}
         ({"completed_at": NOW - 86_399}, NOW, {}, False),
         ({"completed_at": NOW - 86_400}, NOW, {}, True),
         ({"completed_at": NOW - 86_400, "expires_at": NOW + 1}, NOW, {}, False),
+        # Before it was made, or a number with another meaning: no expiry, so 24 hours.
+        ({"completed_at": NOW - 60, "expires_at": NOW - 61}, NOW, {}, False),
+        ({"completed_at": NOW - 60, "expires_at": 86_400}, NOW, {}, False),
+        ({"created_at": NOW - 60, "expires_at": NOW - 61}, NOW, {}, False),
+        ({"completed_at": NOW - 86_400, "expires_at": 86_400}, NOW, {}, True),
         ({"status": "in_progress", "expires_at": NOW - 1}, NOW, {}, False),
         ({"status": "failed", "expires_at": NOW - 1}, NOW, {}, False),
     ],
@@ -236,3 +245,42 @@ def test_what_is_no_object_is_malformed_and_shown(body: bytes) -> None:
     assert f"{len(body)} bytes" in str(error)
     assert body[:10].decode("utf-8", "replace") in str(error)
     assert len(str(error)) < 350
+
+
+@pytest.mark.parametrize(
+    ("billing", "cost"),
+    [
+        ({"status": "settled", "credits": "27", "cost_usd": "0.135"}, 0.135),
+        ({"status": "settled", "credits": 27, "cost_usd": 0.135}, 0.135),
+        ({"status": "SETTLED", "cost_usd": " 0.135 "}, 0.135),
+        ({"cost_usd": "0.135"}, 0.135),
+        ({"status": None, "cost_usd": "0.135"}, 0.135),
+        ({"status": "settled", "credits": "27"}, 0.135),
+        ({"status": "settled", "credits": 3, "cost_usd": None}, 0.015),
+        ({"status": "settled", "credits": "3", "cost_usd": "free"}, 0.015),
+        ({"status": "settled", "cost_usd": "0"}, 0.0),
+        ({"status": "refunded", "credits": "0", "cost_usd": "0"}, 0.0),
+        ({"status": "refunded", "credits": "27", "cost_usd": "0.135"}, 0.0),
+        ({"status": "refunded"}, 0.0),
+        ({"status": "pending", "cost_usd": "0"}, None),
+        ({"status": 7, "cost_usd": "0.135"}, None),
+        ({"status": "settled"}, None),
+        ({"cost_usd": "-0.1"}, None),
+        ({"cost_usd": "NaN"}, None),
+        ({"cost_usd": float("inf")}, None),
+        ({"cost_usd": True}, None),
+        ({"cost_usd": ["0.1"]}, None),
+        ({"cost_usd": 10**400}, None),
+        ({"cost_usd": "0,135"}, None),
+        ({}, None),
+        ([], None),
+        ("0.135", None),
+        (0.135, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_the_cost_is_read_or_left_out(billing: object, cost: float | None) -> None:
+    generation = read({**DOCUMENTED, "billing": billing})
+    assert generation.cost_usd == cost
+    assert generation.completed().urls

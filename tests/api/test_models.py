@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.models import pixels
-from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.api.request import GenerationRequest, unchecked
 
 # Copied from the service's page, cell by cell, and not from the code.
 PAGE = """
@@ -128,3 +128,39 @@ def test_what_a_sister_model_does_not_offer_is_refused(asked: dict[str, object],
         GenerationRequest.checked("a fox", **asked)
     assert caught.value.kind is Kind.INVALID
     assert names in str(caught.value)
+
+
+UNCHECKED = [
+    ("gpt-image-2", "4:3", "1K"),
+    ("gpt-image-2", "1:1", "4K"),
+    ("gpt-image-2", "1:1", "8K"),
+    ("gpt-image-2", "1536x1024", "1K"),
+    ("gpt-image-2-vip", "1536x1024", "4K"),
+    ("gpt-image-2.5-flare-vip", "16:9", "4K"),
+]
+
+
+@pytest.mark.parametrize(("model", "size", "resolution"), UNCHECKED)
+def test_without_the_check_the_service_decides_and_no_pixels_are_promised(
+    model: str, size: str, resolution: str
+) -> None:
+    asked = {"model": model, "size": size, "resolution": resolution}
+    with pytest.raises(ApiError):
+        GenerationRequest.checked("a fox", **asked)
+    request = GenerationRequest.checked("a fox", **asked, check_sizes=False)
+    assert asked.items() <= request.body().items()
+    assert pixels(model, size, resolution) is None
+
+
+def test_without_the_check_what_is_no_matter_of_sizes_is_checked_all_the_same() -> None:
+    for asked in ({"n": 0}, {"size": ""}, {"model": "gpt-image-2.5-flare", "n": 2}, {"resolution": None}):
+        with pytest.raises(ApiError):
+            GenerationRequest.checked("a fox", **asked, check_sizes=False)
+    assert pixels("gpt-image-2", "16:9", "4K") == (3840, 2160)
+
+
+def test_what_was_not_checked_is_one_line() -> None:
+    assert unchecked({("4:3", "1K")}) == (
+        "Not checked, because check_sizes is off in the connection: size='4:3' at resolution='1K'."
+    )
+    assert unchecked({(f"{n}:1", "1K") for n in range(9)}).endswith("and 4 more.")

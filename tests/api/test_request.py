@@ -45,6 +45,7 @@ def nested(depth: int) -> list[Any]:
         ("x" * 32_001, "32001 characters: at most 32000"),
         ("\N{FOX FACE}" * 32_001, "32001 characters"),
         ("half \ud83e of a fox", "surrogate"),
+        ("a fox\x00", "character 5 is NUL, which PostgreSQL refuses"),
     ],
     ids=lambda value: str(value)[:20].encode("ascii", "replace").decode(),
 )
@@ -55,7 +56,7 @@ def test_a_bad_prompt_is_refused(prompt: object, says: str) -> None:
     assert len(message) < 400
 
 
-@pytest.mark.parametrize("prompt", ["x", "x" * 32_000, "\N{FOX FACE}" * 32_000, "  led in\n", "\x00"])
+@pytest.mark.parametrize("prompt", ["x", "x" * 32_000, "\N{FOX FACE}" * 32_000, "  led in\n", "\x01"])
 def test_a_good_prompt_is_sent_as_it_is(prompt: str) -> None:
     sent = wire.submission(GenerationRequest.checked(prompt), None)
     assert sent.body is not None
@@ -199,6 +200,9 @@ def test_references_are_given_once_and_checked_wherever_they_stand(asked: dict[s
         {"x": object()},
         {"x": "\ud800"},
         {"\ud800": "x"},
+        {"x": "\x00"},
+        {"x": [{"y": "a\x00b"}]},
+        {"\x00": "x"},
         {"x": nested(100_000)},
         {"x": 10**5000},
         ["x"],
@@ -217,6 +221,11 @@ def test_extra_body_that_holds_itself_is_refused() -> None:
     assert refused(extra_body=endless).startswith("extra_body=")
 
 
+@pytest.mark.parametrize("extra", [{"x": "\\u0000"}, {"x": ["\x01\x7f", "\ufffe"]}, {"x": nested(400)}])
+def test_extra_body_may_hold_every_other_character(extra: dict[str, Any]) -> None:
+    assert GenerationRequest.checked("a \\u0000 \x01 fox", extra_body=extra).body()["x"] == extra["x"]
+
+
 def test_a_request_does_not_change_with_the_dict_it_was_made_from() -> None:
     extra = {"style": {"name": "ink"}}
     request = GenerationRequest.checked("a fox", extra_body=extra)
@@ -225,7 +234,7 @@ def test_a_request_does_not_change_with_the_dict_it_was_made_from() -> None:
 
 
 @pytest.mark.parametrize("name", ["model", "size", "resolution"])
-@pytest.mark.parametrize("value", ["", " ", None, 1, ["1:1"], "\ud800"], ids=repr)
+@pytest.mark.parametrize("value", ["", " ", None, 1, ["1:1"], "\ud800", "1:1\x00"], ids=repr)
 def test_text_fields_are_texts(name: str, value: object) -> None:
     assert refused(**{name: value}).startswith(f"{name}=")
 

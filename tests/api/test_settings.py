@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from airflow_provider_gptimg.api import client
 from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.polling.rate_limit import Limits
@@ -183,6 +186,8 @@ def test_a_group_sets_both_limits_and_a_number_one_of_them(
     [
         *(("rate_limit_group", bad) for bad in ("gold", "VIP", 3, ["vip"], {"vip": 1})),
         *(("allow_insecure_http", bad) for bad in ("yes", 1, [], "on")),
+        *(("check_sizes", bad) for bad in ("no", 0, [], "off")),
+        *(("prices", bad) for bad in ("cheap", 1, [], {"gpt-image-2": 1}, {"gpt-image-2": {"1K": "x"}})),
         *(("verify", bad) for bad in (1, [], 0.5)),
         *(("default_model", bad) for bad in (1, True, ["gpt-image-2"], {"name": "gpt-image-2"})),
         *(
@@ -199,6 +204,13 @@ def test_a_group_sets_both_limits_and_a_number_one_of_them(
 )
 def test_other_bad_settings_name_themselves(name: str, bad: object) -> None:
     assert refused(**{name: bad}).startswith(f"{name}=")
+
+
+@pytest.mark.parametrize(
+    ("given", "check_sizes"), [(None, True), (" ", True), (True, True), (False, False), ("False", False)]
+)
+def test_check_sizes(given: object, check_sizes: bool) -> None:
+    assert checked(check_sizes=given).check_sizes is check_sizes
 
 
 @pytest.mark.parametrize(
@@ -256,16 +268,48 @@ def test_secrets_are_not_shown() -> None:
 
 
 UNUSABLE = [
-    {"verify": "/no/such/file.pem"},
-    {"verify": "/etc"},
-    {"verify": __file__},
-    {"proxy": f"socks5://user:{PASSWORD}@proxy.example:1080"},  # needs a library that is not installed
-    {"host": "https://[v1.x]"},
+    ({"verify": "/no/such/file.pem"}, {}, "verify='/no/such/file.pem' is not allowed"),
+    ({"verify": "/etc"}, {}, "it is not a file with certificates on this machine"),
+    ({"verify": __file__}, {}, "it is not a file with certificates on this machine"),
+    # Both need a library that is not installed.
+    ({"proxy": f"socks5://user:{PASSWORD}@proxy.example:1080"}, {}, "pip install 'httpx[socks]'"),
+    (
+        {},
+        {"ALL_PROXY": f"socks5://user:{PASSWORD}@proxy.example:1080"},
+        "variable ALL_PROXY names a proxy that cannot be used as it is, socks5://…: run pip install 'httpx",
+    ),
+    (
+        {},
+        {"all_proxy": f"socks://user:{PASSWORD}@proxy.example:1080"},
+        "all_proxy names a proxy that cannot be used as it is, socks://…: write it as socks5://… and run pip",
+    ),
+    ({}, {"HTTPS_PROXY": f"ftp://user:{PASSWORD}@proxy.example"}, "ftp://…: write it as http://…, or unset"),
+    (
+        {},
+        {"SSL_CERT_FILE": "/gone/ca.pem"},
+        "The environment variable SSL_CERT_FILE names /gone/ca.pem, where",
+    ),
+    ({}, {"SSL_CERT_FILE": __file__}, "Correct it, or unset it."),
+    (
+        {},
+        {"SSL_CERT_DIR": "/gone"},
+        "The environment variable SSL_CERT_DIR names /gone, where no certificates",
+    ),
+    ({"host": "https://[v1.x]"}, {}, "No connection can be made with these settings"),
 ]
+FROM_THE_ENVIRONMENT = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
 
 
-@pytest.mark.parametrize("parts", UNUSABLE, ids=lambda parts: next(iter(parts)))
-async def test_settings_that_no_client_can_be_made_of_say_so(parts: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("parts", "environment", "says"), UNUSABLE, ids=str)
+async def test_settings_that_no_client_can_be_made_of_say_so(
+    parts: dict[str, Any], environment: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FROM_THE_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    client._ssl_context.cache_clear()
     found = checked(**parts)
 
     async def ask() -> None:
@@ -277,8 +321,19 @@ async def test_settings_that_no_client_can_be_made_of_say_so(parts: dict[str, An
         await ask()
     for caught in (sync_error.value, async_error.value):
         assert caught.kind is Kind.INVALID
-        assert "verify" in str(caught)
+        assert says in str(caught)
+        assert " Details: " in str(caught)
         assert "MARKER" not in "".join(traceback.format_exception(caught))
+
+
+def test_certificates_of_the_environment_that_are_there_are_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", f"/gone{os.pathsep}{tmp_path}")
+    SyncClient(checked()).close()
+    monkeypatch.setenv("SSL_CERT_DIR", "/gone")
+    SyncClient(checked(verify="false")).close()
 
 
 def iter_balance() -> Any:
@@ -288,7 +343,16 @@ def iter_balance() -> Any:
 
 
 JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
-FIELDS = (*NUMBERS, "rate_limit_group", "proxy", "verify", "allow_insecure_http", "default_model")
+FIELDS = (
+    *NUMBERS,
+    "rate_limit_group",
+    "proxy",
+    "verify",
+    "allow_insecure_http",
+    "default_model",
+    "check_sizes",
+    "prices",
+)
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

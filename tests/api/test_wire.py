@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_gptimg.api import wire
+from airflow_provider_gptimg.api import balance, refusals, wire
 from airflow_provider_gptimg.api.errors import FINAL, ApiError, Kind
 from airflow_provider_gptimg.api.wire import File
 from tests.support.driving import START, fault, reply
@@ -20,7 +20,7 @@ AMBIGUOUS = {Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED}
 
 
 def error(answer: wire.Reply) -> ApiError:
-    found = wire.error_in(answer, now=START)
+    found = refusals.error_in(answer, now=START)
     assert found is not None
     str(found).encode()
     assert len(str(found)) < 600
@@ -50,6 +50,10 @@ ROWS = [
     (503, None, "当前分组下模型无可用渠道", Kind.MODEL_UNAVAILABLE, True, False),
     (503, "service_unavailable", "maintenance", Kind.UNAVAILABLE, False, False),
     (408, None, "too slow", Kind.UNAVAILABLE, False, False),
+    # Gateways of the same family; the same code with another status is a bad request like any other.
+    (400, "task_not_exist", "任务不存在", Kind.NOT_FOUND, False, False),
+    (400, "task_not_found", "odd", Kind.BAD_REQUEST, True, False),
+    (403, "quota_not_enough", "额度不足", Kind.QUOTA, True, False),
     (409, None, "conflict", Kind.BAD_REQUEST, True, False),
     (524, None, "a proxy's own", Kind.UNAVAILABLE, False, False),
 ]
@@ -77,6 +81,8 @@ def test_the_table_of_errors(
         (b"", "nothing"),
         (b'{"error": {"message": "cut o', "cut o"),
         ({"error": {"message": "m", "code": 1234}}, "code 1234"),
+        ({"code": 404, "message": "flat", "type": "not_found_error"}, "flat (code 404)"),
+        ({"code": None, "message": "flat", "type": "not_found_error"}, "flat (code not_found_error)"),
         ({"error": "only a text"}, "only a text"),
         ({"error": None, "message": "on top"}, "on top"),
         ({"success": False, "message": "Image too large: 11 MB"}, "Image too large"),
@@ -112,7 +118,81 @@ def test_a_redirect_says_where_and_what_to_do() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_a_success_is_no_error(status: int) -> None:
-    assert wire.error_in(reply(b"", status), now=START) is None
+    assert refusals.error_in(reply(b"", status), now=START) is None
+
+
+# code, kind, whether it was surely not accepted
+INSIDE_A_SUCCESS = [
+    ("invalid_request", Kind.BAD_REQUEST, False),
+    ("a_code_nobody_knows", Kind.BAD_REQUEST, False),
+    (None, Kind.BAD_REQUEST, False),
+    (400, Kind.BAD_REQUEST, False),
+    ("unauthorized", Kind.AUTHENTICATION, False),
+    ("401", Kind.AUTHENTICATION, False),
+    ("insufficient_quota", Kind.QUOTA, False),
+    ("quota_not_enough", Kind.QUOTA, False),
+    (402, Kind.QUOTA, False),
+    (403, Kind.PERMISSION, False),
+    ("task_not_found", Kind.NOT_FOUND, False),
+    ("task_not_exist", Kind.NOT_FOUND, False),
+    (404, Kind.NOT_FOUND, False),
+    ("content_policy_violation", Kind.POLICY, False),
+    ("rate_limit_exceeded", Kind.RATE_LIMITED, True),
+    ("internal_error", Kind.UNAVAILABLE, False),
+    (502, Kind.UNAVAILABLE, False),
+    ("rate_limit_unavailable", Kind.UNAVAILABLE, True),
+    ("model_not_found", Kind.MODEL_UNAVAILABLE, False),
+]
+
+
+@pytest.mark.parametrize(("code", "kind", "not_accepted"), INSIDE_A_SUCCESS)
+def test_an_error_envelope_inside_a_success_is_that_error(code: Any, kind: Kind, not_accepted: bool) -> None:
+    found = error(fault(code, 200, "模型不可用"))
+    assert (found.kind, found.not_accepted) == (kind, not_accepted)
+    assert "模型不可用" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": "only a text"}, Kind.BAD_REQUEST),
+        ({"error": {"message": "m"}, "id": "request-7"}, Kind.BAD_REQUEST),
+        ({"error": {"message": "m", "code": 500}, "status": 500}, Kind.UNAVAILABLE),
+        ({"error": {"message": "m"}, "status": "error"}, Kind.BAD_REQUEST),
+        ({"code": 404, "message": "no such task", "type": "not_found_error"}, Kind.NOT_FOUND),
+        ({"code": "unauthorized", "message": "m", "data": None}, Kind.AUTHENTICATION),
+    ],
+    ids=str,
+)
+def test_every_form_of_an_envelope_is_found_in_a_success(body: Any, kind: Kind) -> None:
+    assert error(reply(body)).kind is kind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": "a", "status": "failed", "error": {"code": "generation_failed", "message": "m"}},
+        {"status": "failed", "error": {"code": 500}},
+        {"id": "a", "status": "of tomorrow", "error": {"message": "m"}},
+        {"id": "a", "status": "queued", "error": None},
+        {"id": "a", "error": {}, "code": 200},
+        {"success": False, "message": "unknown key", "code": 401},
+        {"success": True, "data": {"url": "https://x/1"}, "error": ""},
+        {"code": 200, "message": "ok", "data": {}},
+        {"code": "success", "message": ""},
+        [{"error": "m"}],
+        "error",
+    ],
+    ids=str,
+)
+def test_what_is_no_envelope_is_no_error(body: Any) -> None:
+    assert refusals.error_in(reply(body), now=START) is None
+
+
+def test_success_false_instead_of_a_generation_is_a_refusal() -> None:
+    with pytest.raises(ApiError, match="The request was refused: 额度不足") as caught:
+        wire.read_generation(reply({"success": False, "message": "额度不足"}))
+    assert caught.value.kind is Kind.BAD_REQUEST
 
 
 @pytest.fixture(params=["UTC", "Asia/Shanghai", "America/New_York"])
@@ -193,6 +273,7 @@ def test_an_id_that_would_name_another_path_is_refused(name: str) -> None:
     [
         ({"id": "f1", "url": "https://x/a", "mime_type": "image/png", "size": 3}, ("f1", "image/png", 3)),
         ({"url": "https://x/a"}, (None, None, None)),
+        ({"url": " HTTPS://x/a\n"}, (None, None, None)),
         ({"url": "https://x/a", "id": 1, "mime_type": [], "size": "3"}, (None, None, None)),
     ],
 )
@@ -234,46 +315,14 @@ def test_an_upload_has_at_most_10_mb(size: int, passes: bool) -> None:
         assert caught.value.kind is Kind.INVALID
 
 
-@pytest.mark.parametrize(
-    ("body", "read"),
-    [
-        ({"remain_balance": 10.5, "used_balance": 2.3, "unlimited_quota": False}, (10.5, 2.3, False)),
-        ({"remain_balance": -1, "used_balance": 2.3, "unlimited_quota": True}, (-1, 2.3, True)),
-        ({"remain_balance": -1}, (-1, None, True)),
-        ({"remain_balance": 0, "used_balance": None, "unlimited_quota": None}, (0, None, False)),
-    ],
-)
-def test_a_balance_is_read(body: dict[str, Any], read: tuple[object, ...]) -> None:
-    found = wire.read_balance(reply({"success": True, **body}))
-    assert (found.remaining, found.used, found.unlimited) == read
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        ({"success": False, "message": "未知的密钥"}, Kind.AUTHENTICATION),
-        ({"success": True}, Kind.MALFORMED),
-        ({"remain_balance": None}, Kind.MALFORMED),
-        ({"remain_balance": True}, Kind.MALFORMED),
-        ({"remain_balance": [1]}, Kind.MALFORMED),
-        ("10", Kind.MALFORMED),
-    ],
-)
-def test_a_balance_without_a_number_is_an_error(body: Any, kind: Kind) -> None:
-    with pytest.raises(ApiError) as caught:
-        wire.read_balance(reply(body))
-    assert caught.value.kind is kind
-    if isinstance(body, dict) and "message" in body:
-        assert body["message"] in str(caught.value)
-
-
 NESTED = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
 NAMES = (
-    "id status error message code type data url result images success remain_balance used_balance size "
+    "id status error message code type data url result images success remain_balance remain_credits size "
+    "billing "
     "progress created_at completed_at expires_at model client_business_id fail_reason unlimited_quota"
 )
 ANSWERS = st.dictionaries(st.sampled_from(NAMES.split()), NESTED) | NESTED
@@ -286,7 +335,8 @@ def test_an_arbitrary_answer_never_raises_anything_else(body: Any, status: int) 
     if status != 200:
         error(answer)
         return
-    for read in (wire.read_generation, wire.read_upload, wire.read_balance):
+    refusals.error_in(answer, now=START)
+    for read in (wire.read_generation, wire.read_upload, balance.read):
         try:
             read(answer)  # type: ignore[operator]
         except ApiError as refused:
@@ -295,11 +345,18 @@ def test_an_arbitrary_answer_never_raises_anything_else(body: Any, status: int) 
 
 @pytest.mark.parametrize("depth", [*range(900, 1_000, 3), 2_000, 20_000])
 @pytest.mark.parametrize(
-    "shape", ['{{"id": "x", "error": {}1{}}}', '{{"id": {}1{}}}', '{{"error": {{"message": {}1{}}}}}']
+    "shape",
+    [
+        '{{"code": {}1{}, "message": "x"}}',
+        '{{"id": "x", "error": {}1{}}}',
+        '{{"id": {}1{}}}',
+        '{{"error": {{"message": {}1{}}}}}',
+    ],
 )
 def test_deep_nesting_never_raises_anything_else(depth: int, shape: str) -> None:
     body = shape.format("[" * depth, "]" * depth).encode()
     assert error(reply(body, 500)).kind is Kind.UNAVAILABLE
+    refusals.error_in(reply(body), now=START)
     try:
         wire.read_generation(reply(body))
     except ApiError as refused:

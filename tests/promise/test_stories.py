@@ -39,6 +39,7 @@ RESULT = {
     "completed_at": "2026-09-21T14:13:40Z",
     "expires_at": "2100-01-01T00:00:00Z",
     "submissions": 1,
+    "missing": 0,
 }
 
 pytestmark = pytest.mark.usefixtures("database", "quick")
@@ -123,6 +124,7 @@ def script_of(story: Story) -> Script:
 def test_same_story_same_ending(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "never finishes":
         skip_second_look(way)
+    monkeypatch.setattr("airflow_provider_gptimg.api.flows.NOT_YET_SECONDS", 0.3)
     story = STORIES[name]
     script = script_of(story)
     ending = run(way, script, monkeypatch)

@@ -202,6 +202,10 @@ UNCLEAR_LOOK_UP = [
     lambda: reply(b"", 302, location="https://login.example"),
     lambda: fault(None, 409),
     lambda: reply(b"<html>", 407),
+    lambda: fault("invalid_request", 400, "bad id"),
+    lambda: fault("task_not_found", 400),
+    lambda: reply({"error": {"code": "invalid_request", "message": "bad id"}}),
+    lambda: reply({"success": False, "message": "bad id"}),
 ]
 
 
@@ -224,7 +228,10 @@ def test_after_failed_look_ups_a_clear_one_decides(unclear: Any, found: bool) ->
     assert story.times[-1] >= 15
 
 
-@pytest.mark.parametrize("unknown", [UNKNOWN, fault("invalid_request", 400, "bad id")])
+@pytest.mark.parametrize(
+    "unknown",
+    [UNKNOWN, fault("task_not_exist", 400, "任务不存在"), reply({"error": {"code": 404, "message": "x"}})],
+)
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_service_without_business_ids_works(unknown: Answer, fresh: bool) -> None:
     looks = [] if fresh else [unknown] * 5
@@ -264,6 +271,9 @@ REFUSALS = [
     (fault("content_policy_violation", 422), Kind.POLICY),
     (fault("model_not_found", 503), Kind.MODEL_UNAVAILABLE),
     (fault("x", 429, retry_after="601"), Kind.RATE_LIMITED),
+    (reply({"error": {"code": "insufficient_quota", "message": "余额不足"}}), Kind.QUOTA),
+    (reply({"error": {"message": "no"}}), Kind.BAD_REQUEST),
+    (reply({"success": False, "message": "no"}), Kind.BAD_REQUEST),
 ]
 
 
@@ -392,3 +402,23 @@ def test_it_is_withdrawn_before_it_is_sent(answers: list[Answer], asked: list[bo
         submitted(*answers, may_submit=lambda: next(told))
     assert info.value.surely is surely
     assert next(told, None) is None
+
+
+YOUNG = Receipt(generation_id="task_9", ordinal=1, submissions=1, submitted_at=START - 5)
+
+
+def test_what_was_surely_submitted_a_moment_ago_is_not_paid_again_because_it_is_unknown() -> None:
+    visible = lambda request, now: reply({"id": "task_9"}) if now >= START + 50 else UNKNOWN  # noqa: E731
+    story, _ = submitted(then=visible, fresh=False, known=YOUNG)
+    assert (posts(story), set(looked_up(story))) == ([], {"task_9"})
+    assert story.result.generation.id == "task_9"
+
+
+def test_a_minute_after_it_was_submitted_what_is_unknown_is_gone() -> None:
+    def answer(request: Request, now: float) -> Any:
+        return task() if request.method == "POST" else UNKNOWN
+
+    story, told = submitted(then=answer, fresh=False, known=YOUNG)
+    assert posts(story) == ["af-x-1"]
+    assert "task_9 is remembered" in told[0]
+    assert 55 <= [at for at, request in story.sent if "af-x" in request.path][0] <= 65  # noqa: RUF015

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from airflow_provider_gptimg.api.client import _ssl_context
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from tests.support.raw_service import hangs, http, raw_service, resets, says
 
@@ -27,7 +28,7 @@ Check = Callable[..., tuple[bool, str]]
 
 @pytest.fixture(autouse=True)
 def _no_environment_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ssl_cert_file", "ssl_cert_dir"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -53,10 +54,10 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
 @pytest.mark.parametrize(
     ("balance", "works", "says"),
     [
-        (10.0, True, "Balance: 10."),
-        (12345678.25, True, "Balance: 12,345,678.25."),
-        (0.0004, True, "Balance: 0.0004."),
-        (0.0, False, "Top up the account; the API key is right. Details: the balance is 0."),
+        (10.0, True, " 10 USD"),
+        (12345678.25, True, " 12,345,678.25 USD"),
+        (0.005, True, " 0.005 USD"),
+        (0.0, False, "Top up the account; the API key is right. Details: the key's quota is 0 USD"),
     ],
 )
 def test_the_balance(gptimg_emulator: Any, check: Check, balance: float, works: bool, says: str) -> None:
@@ -68,11 +69,54 @@ def test_the_balance(gptimg_emulator: Any, check: Check, balance: float, works: 
     assert gptimg_emulator.ledger()["requests"]["submit"] == 0
 
 
-def test_an_unlimited_account(check: Check) -> None:
-    body = b'{"success": true, "remain_balance": -1, "unlimited_quota": true}'
-    with raw_service(says(http(body))) as service:
-        assert check(service.url) == (True, f"Connected to {service.url}. Balance: unlimited.")
-    assert [request.line for request in service.received] == ["GET /v1/balance HTTP/1.1"]
+def money(usd: float | None, **more: Any) -> bytes:
+    """Return a balance answer; None is unlimited."""
+    remains = -1 if usd is None else usd
+    body = {"success": True, "remain_balance": remains, "remain_credits": remains * 200}
+    return http(json.dumps({**body, "unlimited_quota": usd is None, **more}).encode())
+
+
+NOT_SERVED = http(b'{"error": {"code": "not_found", "message": "no such path"}}', "404 Not Found")
+REFUSED = http(b'{"success": false, "message": "unknown key"}')
+# Of the key, and of the account: whether images can be made, and what is said after the URL.
+BALANCES = [
+    (money(2.0), money(10.0), True, ". Balance: 10 USD; the key's quota is 2 USD."),
+    (money(None), money(10.0), True, ". Balance: 10 USD; the key's quota is unlimited."),
+    (money(2.0), money(None), True, ". The service tells no money of the account; the key's quota is 2 USD."),
+    (money(2.0), NOT_SERVED, True, ". The service tells no money of the account; the key's quota is 2 USD."),
+    (money(None), NOT_SERVED, True, "no money of the account; the key's quota is unlimited."),
+    (
+        money(None),
+        money(0.0),
+        False,
+        ". Top up the account; the API key is right. Details: the key's quota is ",
+    ),
+    (money(None), money(0.0), False, "unlimited, the account's money is 0 USD."),
+    (money(2.0), money(-0.5), False, ". Top up the account; the API key is right."),
+    (money(0.0), money(10.0), False, ". Raise its limit there, or use another key."),
+    (money(0.0), NOT_SERVED, False, ". Top up the account; the API key is right."),
+    # A site that shows yuan.
+    (money(None), money(10.0, remain_balance=72.0), True, ". Balance: 10 USD;"),
+]
+
+
+@pytest.mark.parametrize(("key", "account", "works", "told"), BALANCES)
+def test_images_are_promised_only_where_the_account_has_money(
+    check: Check, key: bytes, account: bytes, works: bool, told: str
+) -> None:
+    answers = iter((key, account))
+    with raw_service(lambda connection: connection.sendall(next(answers))) as service:
+        ok, message = check(service.url)
+    assert ok is works
+    assert f"{service.url}{told}" in message or told in message
+    assert [request.line.split()[1] for request in service.received] == ["/v1/balance", "/v1/user/balance"]
+
+
+def test_a_key_that_is_answered_success_false_is_a_bad_key(check: Check) -> None:
+    with raw_service(says(REFUSED)) as service:
+        works, message = check(service.url)
+    assert not works
+    assert message.startswith(f"Wrong API key: {service.url} does not know it.")
 
 
 def test_names_in_the_extra_that_mean_nothing_are_told(gptimg_emulator: Any, check: Check) -> None:
@@ -86,7 +130,7 @@ def test_names_in_the_extra_that_mean_nothing_are_told(gptimg_emulator: Any, che
     [
         ("sk-invalid-1", 'does not know it. Copy it again, whole, into the field "API key".'),
         ("no-key-at-all", 'does not know it. Copy it again, whole, into the field "API key".'),
-        ("sk-broke-1", "Top up the account; the API key is right. Details: the balance is 0."),
+        ("sk-broke-1", "Top up the account; the API key is right. Details: the key's quota is 0 USD"),
         ("", 'Field "API key": The connection has no API key'),
         ("sk-a b", 'Field "API key": The connection\'s API key (its password) holds characters'),
         ("***", "Airflow sent *** instead of the API key"),
@@ -225,14 +269,44 @@ def test_a_certificate_of_ones_own(own_authority: tuple[str, Path], check: Check
     assert message.startswith(f"This machine does not trust the certificate of {url}.")
     assert 'into the field "Certificate check"' in message
     for verify in (str(certificate), f" {certificate} ", "false", "False", False):
-        assert check(url, verify=verify) == (True, f"Connected to {url}. Balance: 7.5.")
+        assert check(url, verify=verify) == (
+            True,
+            f"Connected to {url}. Balance: 7.5 USD; the key's quota is 7.5 USD.",
+        )
 
 
 def test_files_that_hold_no_certificates(check: Check, tmp_path: Path) -> None:
     for path in (tmp_path / "missing.pem", tmp_path, Path(__file__)):
         works, message = check("https://127.0.0.1:1", verify=str(path))
         assert not works
-        assert message.startswith(f'Field "Certificate check": {str(path)!r} is not a file with certificates')
+        assert message.startswith('Field "Certificate check": verify=')
+        assert "it is not a file with certificates on this machine. Details: " in message
+
+
+def test_certificates_of_the_environment_that_are_gone(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    _ssl_context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", "/gone/ca.pem")
+    works, message = check("https://127.0.0.1:1")
+    assert not works
+    assert message.startswith(
+        "The environment variable SSL_CERT_FILE names /gone/ca.pem, where no certificates"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "help_"),
+    [("socks", "write it as socks5://… and run pip"), ("socks5", "run pip install 'httpx[socks]'")],
+)
+def test_a_proxy_of_the_environment_that_cannot_be_used(
+    check: Check, monkeypatch: pytest.MonkeyPatch, kind: str, help_: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"{kind}://user:{PASSWORD}@127.0.0.1:1")
+    works, message = check("https://service.example")
+    assert not works
+    assert message.startswith("The environment variable ALL_PROXY names a proxy that cannot be used as it is")
+    assert help_ in message
+    assert "or unset it" in message
+    assert "Proxy URL" not in message  # an empty field is not the reason
 
 
 def test_proxies_that_do_not_work(check: Check) -> None:
@@ -250,7 +324,7 @@ def test_proxies_that_do_not_work(check: Check) -> None:
     )
     works, message = check("https://service.example", proxy=f"socks5://user:{PASSWORD}@127.0.0.1:1")
     assert not works
-    assert message.startswith('Field "Proxy URL": a SOCKS proxy needs the Python package socksio.')
+    assert message.startswith('Field "Proxy URL": A SOCKS proxy needs one more package')
 
 
 @pytest.mark.parametrize(
@@ -267,6 +341,8 @@ def test_proxies_that_do_not_work(check: Check) -> None:
         ({"proxy": "***"}, "Proxy URL", "a URL such as"),
         ({"verify": 3}, "Certificate check", "the path of a CA bundle"),
         ({"default_model": ["gpt-image-2"]}, "Default model", "the name of a model"),
+        ({"check_sizes": "sometimes"}, "Check sizes", "true or false"),
+        ({"prices": {"gpt-image-2": 1}}, "Prices", "by model and resolution"),
         ({"allow_insecure_http": "sometimes"}, "Allow plain http", "true or false"),
     ],
     ids=str,

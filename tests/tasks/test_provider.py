@@ -66,6 +66,8 @@ def test_airflow_lists_the_provider() -> None:
 FIELDS = {
     # The fields of the extra, and the kind of input each of them gets.
     "default_model": "string",
+    "check_sizes": "string",
+    "prices": "object",
     "rate_limit_group": "string",
     "submit_rps": "number",
     "query_rps": "number",
@@ -76,6 +78,8 @@ FIELDS = {
 }
 ALLOWED: dict[str, Any] = {
     "default_model": "gpt-image-2-vip",
+    "check_sizes": "false",
+    "prices": {"gpt-image-2": {"1K": 0.01}},
     "rate_limit_group": "svip",
     "submit_rps": 2.5,
     "query_rps": 20,
@@ -99,7 +103,7 @@ def form() -> Any:
 def test_the_form_has_every_field_with_label_and_help() -> None:
     assert form().hook_name == "GPT Image"
     fields = form().extra_fields
-    assert set(fields) == set(FIELDS)
+    assert {name for name in FIELDS if FIELDS[name] != "object"} <= set(fields) <= set(FIELDS)
     for name, field in fields.items():
         kind, null = field["schema"]["type"]
         assert null == "null"  # without it, the page marks a field as required
@@ -108,7 +112,7 @@ def test_the_form_has_every_field_with_label_and_help() -> None:
         assert field["description"] == CONN_FIELDS[name]["description"]
         assert field["value"] is None  # what is not filled in is not stored
     labels = [field["schema"]["title"] for field in fields.values()]
-    assert len(set(labels)) == len(FIELDS)
+    assert len(set(labels)) == len(fields)
 
 
 def test_the_form_has_the_standard_fields_that_mean_something() -> None:
@@ -184,7 +188,9 @@ def test_older_airflows_make_the_same_fields_of_it(monkeypatch: pytest.MonkeyPat
         for name, field in GptImgHook.get_connection_form_widgets().items()
     }
     older = HookMetaService._convert_extra_fields(widgets)["gptimg"]
-    assert list(older) == list(CONN_FIELDS)
+    assert list(older) == [
+        name for name in CONN_FIELDS if FIELDS[name] != "object"
+    ]  # they have no field for one
     for name, field in older.items():
         assert field["schema"]["title"] == CONN_FIELDS[name]["label"]
         assert field["description"] == CONN_FIELDS[name]["description"]

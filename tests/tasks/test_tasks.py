@@ -98,6 +98,7 @@ def test_submit_only_hands_on_what_is_known(monkeypatch: pytest.MonkeyPatch) -> 
         "completed_at": None,
         "expires_at": None,
         "submissions": 1,
+        "missing": 0,
     }
     assert [method for method, *_ in script.received] == ["POST"]
 

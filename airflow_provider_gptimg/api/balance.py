@@ -1,0 +1,92 @@
+"""The money: what a key may still spend, and what its whole account has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_gptimg.api import wire
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.flows import CONNECT_ATTEMPTS, Clock, Flow, call
+from airflow_provider_gptimg.api.prices import CREDITS_PER_USD
+from airflow_provider_gptimg.api.wire import Reply, Request
+
+_NOT_SERVED = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PERMISSION, Kind.MALFORMED})
+"""How a compatible service that knows only the key's quota answers for the account."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What can be spent, in US dollars (contract: Balance). Both limits hold: the smaller one counts.
+
+    :param key_usd: what the key may still spend; None where it has no limit of its own.
+    :param account_usd: what the account has; None where it has no limit, or the service does not say.
+    :param key_unlimited: whether the key has no limit of its own. The account's money is one all the same.
+    """
+
+    key_usd: float | None
+    account_usd: float | None
+    key_unlimited: bool
+
+    @property
+    def usd(self) -> float | None:
+        """The US dollars that can be spent now, None where no limit is known."""
+        return min((usd for usd in (self.key_usd, self.account_usd) if usd is not None), default=None)
+
+
+def ask(*, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS) -> Flow[Balance]:
+    """Ask for the quota of the key and the money of the account, with two calls that are free.
+
+    :param give_up_at: Unix seconds until which "slow down" answers are waited out.
+    :param attempts: how often each call is sent when no connection comes about.
+    :raises ApiError: AUTHENTICATION for a key that the service does not know; whatever else went wrong.
+    """
+
+    def answer(request: Request) -> Flow[float | None]:
+        return read((yield from call(request, clock=clock, give_up_at=give_up_at, attempts=attempts)))
+
+    key_usd = yield from answer(wire.balance())
+    try:
+        account_usd = yield from answer(wire.account_balance())
+    except ApiError as error:
+        if error.kind not in _NOT_SERVED:
+            raise
+        account_usd = None
+    return Balance(key_usd=key_usd, account_usd=account_usd, key_unlimited=key_usd is None)
+
+
+def read(reply: Reply) -> float | None:
+    """Read the answer to a balance query: US dollars, None where there is no limit.
+
+    The credits count. The unit of ``remain_balance`` is a setting of the site, and taken for US dollars
+    only where an answer has no credits.
+
+    :raises ApiError: kind AUTHENTICATION where it says ``success: false`` (an unknown key can answer
+        200 that way, contract: Balance); MALFORMED without a number.
+    """
+    answer = wire.json_object(reply)
+    if answer.get("success") is False:
+        message = f"The key was refused: {wire.said_in(answer)}."
+        raise ApiError(Kind.AUTHENTICATION, message, status=reply.status)
+    credits_, remaining = _number(answer, "remain_credits"), _number(answer, "remain_balance")
+    unlimited = answer.get("unlimited_quota")
+    if unlimited is True or (unlimited is not False and remaining == -1):
+        return None
+    if credits_ is not None:
+        return credits_ / CREDITS_PER_USD
+    if remaining is None:
+        wire.malformed(reply, "names no remain_balance")
+    return remaining
+
+
+def _number(answer: Mapping[str, Any], name: str) -> float | None:
+    value = answer.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):  # a whole number of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
