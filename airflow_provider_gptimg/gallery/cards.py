@@ -26,12 +26,20 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """A task instance; ``map_index`` is -1 where the task is not mapped."""
+    """A task instance.
+
+    :param map_index: -1 where the task is not mapped.
+    :param region_id: its region and ``region_index`` its place there, if it is in a loop (Airflow 3.4).
+    :param iteration: of the loop, from 0.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int
+    region_id: str | None = None
+    region_index: int | None = None
+    iteration: int | None = None
 
 
 @dataclass(frozen=True)

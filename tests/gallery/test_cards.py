@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from importlib.util import find_spec
-from inspect import signature
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 from airflow_provider_gptimg.gallery import html, task_cards
 from airflow_provider_gptimg.gallery.cards import Card, State, cards_of, origin_of
 from airflow_provider_gptimg.gallery.plugin import VIEWS, GptImgGalleryPlugin
-from airflow_provider_gptimg.links import HAS_GALLERY, ImagesLink, knows_who_looks
+from airflow_provider_gptimg.links import ImagesLink, PictureLink
 from tests.support.galleries import NOW, PLACE, task
 
 LATER = (NOW + timedelta(hours=3)).isoformat()
@@ -122,36 +121,31 @@ def test_tasks_without_a_result(changes: dict[str, Any], state: State, message: 
     assert (card.state, card.message, card.prompt) == (state, message, "a fox")
 
 
-def test_links_lead_to_the_tab() -> None:
-    key = SimpleNamespace(dag_id="d", run_id="a/b", task_id="t", map_index=3)
-    link = ImagesLink().get_link(None, ti_key=key)  # type: ignore[arg-type]
-    assert link == "dags/d/runs/a%2Fb/tasks/t/mapped/3/plugin/gptimg-images"
-    assert link.endswith("/plugin/" + VIEWS[0]["url_route"])
+@pytest.mark.parametrize(
+    ("where", "mapped", "query"),
+    [
+        ({"map_index": 3}, "/mapped/3", {"map_index": "3"}),
+        ({"map_index": -1}, "", {"map_index": "-1"}),
+        (
+            {"map_index": -1, "region_id": "0a", "region_index": 2},
+            "",
+            {"map_index": "-1", "region_id": "0a", "region_index": "2"},
+        ),
+    ],
+)
+def test_links_lead_to_the_tab_and_to_the_picture(
+    where: dict[str, Any], mapped: str, query: dict[str, str]
+) -> None:
+    key: Any = SimpleNamespace(dag_id="d", run_id="a/b", task_id="t", **where)
+    tab, one = (link.get_link(None, ti_key=key) for link in (ImagesLink(), PictureLink(1)))  # type: ignore[arg-type]
+    assert urlsplit(tab).path == f"dags/d/runs/a%2Fb/tasks/t{mapped}/plugin/{VIEWS[0]['url_route']}"
+    assert dict(parse_qsl(urlsplit(tab).query)) == {k: v for k, v in query.items() if k != "map_index"}
+    assert urlsplit(one).path == "gptimg/dags/d/runs/a%2Fb/tasks/t"
+    assert dict(parse_qsl(urlsplit(one).query)) == query
+    assert urlsplit(one).fragment == "picture-0-1"
 
 
-@pytest.mark.skipif(not HAS_GALLERY, reason="This Airflow has no pages of plugins that know who looks")
+@pytest.mark.skipif(not HAS_PLUGIN_PAGES, reason="This Airflow has no pages of plugins")
 def test_the_plugin_serves_what_its_views_name() -> None:
     (app,) = GptImgGalleryPlugin.fastapi_apps
     assert all(view["href"].startswith(app["url_prefix"].lstrip("/") + "/") for view in VIEWS)
-
-
-@pytest.mark.parametrize(
-    ("source", "knows"),
-    [
-        ("async def get_user(\n    oauth_token: str | None = Depends(oauth2_scheme),", False),  # 3.1.0
-        ("async def get_user(\n    request: Request,\n    oauth_token: str | None", True),  # 3.1.1 and newer
-        ("", True),
-    ],
-)
-def test_a_page_is_offered_where_it_is_told_who_looks(source: str, knows: bool) -> None:
-    assert knows_who_looks(source) is knows
-
-
-def test_the_source_says_of_this_airflow_what_its_code_does() -> None:
-    from airflow.api_fastapi.core_api import security
-
-    spec = find_spec(security.__name__)
-    assert spec is not None
-    assert spec.origin is not None
-    knows = knows_who_looks(Path(spec.origin).read_text())
-    assert knows is ("request" in signature(security.get_user).parameters)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_gptimg.links import HAS_GALLERY
+from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
 from tests.support.batches import connect, hurry
 from tests.support.pipelines import Pipeline, generate
 
-pytestmark = pytest.mark.skipif(not HAS_GALLERY, reason="This Airflow has no pages of plugins")
+pytestmark = pytest.mark.skipif(not HAS_PLUGIN_PAGES, reason="This Airflow has no pages of plugins")
 
 DAG_ID = "gallery_routes"
 
