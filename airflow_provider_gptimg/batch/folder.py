@@ -11,6 +11,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch.json_lines import write_lines
+from airflow_provider_gptimg.compat.task_instance import region_of
 from airflow_provider_gptimg.payment.identity import Series
 
 FOLDER = ".gptimg"
@@ -91,10 +92,11 @@ class BatchFolder:
 def stem_of(ti: Any, conn_id: str) -> str:
     """Return what the files of a task instance's batches are named by, which no other task's are.
 
-    :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``, and in a loop with
+        what :func:`~airflow_provider_gptimg.compat.task_instance.region_of` asks for.
     """
     mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
-    digest = _digest(ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), conn_id)
+    digest = _digest(ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), *region_of(ti), conn_id)
     return f"{ti.task_id}{mapped}-{digest[:12]}"
 
 

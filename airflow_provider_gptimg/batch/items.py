@@ -50,7 +50,12 @@ class Item:
         """What a journal keeps of the request, for those who look on before there is a manifest."""
         names = ("model", "size", "resolution")
         prompt = str(self.fields.get("prompt"))[:PROMPT_CHARACTERS]
-        return {"index": self.index, "prompt": prompt, **{name: self.fields.get(name) for name in names}}
+        return {
+            "index": self.index,
+            "id": self.id,
+            "prompt": prompt,
+            **{name: self.fields.get(name) for name in names},
+        }
 
     def request(self, *, with_files: bool = True) -> GenerationRequest:
         """Return the request, checked.

@@ -60,6 +60,20 @@ class State:
     reason: str | None = None
     index: int | None = None
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> State:
+        """Return what a record of a journal says."""
+        return cls(
+            status=record["status"],
+            attempt=record["attempt"],
+            generation_id=record.get("generation_id"),
+            ordinal=record.get("ordinal", 1),
+            submissions=record.get("submissions", 0),
+            submitted_at=record.get("submitted_at", 0.0),
+            reason=(record.get("error") or {}).get("reason"),
+            index=record.get("index"),
+        )
+
 
 class Journal:
     """The journal of one batch.
@@ -183,23 +197,23 @@ class Journal:
 
     def _learn(self, record: Mapping[str, Any]) -> bool:
         """Take a record for the latest of its item; return False for one that says nothing new."""
-        if not {"key", "status", "attempt"} <= record.keys():
+        if not is_latest(record, self.states.get(record.get("key", ""))):
             return False
-        known = self.states.get(record["key"])
-        is_news = record["status"] == COMPLETED and known and known.status != COMPLETED
-        if known and record["attempt"] < known.attempt and not is_news:
-            return False  # by an attempt that was thought dead
-        self.states[record["key"]] = State(
-            status=record["status"],
-            attempt=record["attempt"],
-            generation_id=record.get("generation_id"),
-            ordinal=record.get("ordinal", 1),
-            submissions=record.get("submissions", 0),
-            submitted_at=record.get("submitted_at", 0.0),
-            reason=(record.get("error") or {}).get("reason"),
-            index=record.get("index"),
-        )
+        self.states[record["key"]] = State.of(record)
         return True
+
+
+def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
+    """Return whether a record says more of its item than what is known from the records written before it.
+
+    :param record: one that is none of an item's says nothing.
+    """
+    if not {"key", "status", "attempt"} <= record.keys():
+        return False
+    if known is None or record["attempt"] >= known.attempt:
+        return True
+    # By an attempt that was thought dead: only what it completed counts.
+    return record["status"] == COMPLETED and known.status != COMPLETED
 
 
 def _line_at(spool: IO[str], place: int) -> str:

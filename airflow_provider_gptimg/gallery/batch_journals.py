@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg.batch.journal import COMPLETED, SEGMENT
+from airflow_provider_gptimg.batch.journal import SEGMENT, State, is_latest
 from airflow_provider_gptimg.batch.json_lines import read_records
 from airflow_provider_gptimg.gallery.stored_files import Gone
 
@@ -67,7 +67,7 @@ class Journals:
             has_place = isinstance(record.get("shown"), dict)
             if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
                 before = known.records.get(key)
-                if before is None or before.get("status") != COMPLETED:
+                if is_latest(record, None if before is None else State.of(before)):
                     known.records[key] = record
         known.segments = set(found)
 

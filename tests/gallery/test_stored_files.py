@@ -66,11 +66,11 @@ def test_a_storage_that_hangs_takes_only_some_threads(
 
 
 def test_pictures_that_are_slow_to_come_hold_up_no_other_thumbnail() -> None:
-    thumbnails, come = Thumbnails(patience=0.2), threading.Event()
+    thumbnails, come = Thumbnails(patience=2), threading.Event()
 
     def slow() -> bytes:
         assert come.wait(20)
-        return png(600, 400)
+        return png(60, 40)
 
     with ThreadPoolExecutor(4) as pool:
         slow_ones = [pool.submit(thumbnails.get, key, slow) for key in ("a", "b", "c")]
