@@ -115,6 +115,7 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
         dag_id=dag_id,
         run_id=run_id,
         place=one,
+        is_all="all" in request.query_params,  # of the task, whichever instance one comes from
         siblings=siblings,
         number=page_number,
         pages=-(-total // PAGE),

@@ -51,6 +51,11 @@ class Group:
     progress: str | None = None
 
     @property
+    def instances(self) -> int:
+        """How many task instances the cards are from."""
+        return len({card.place for card in self.cards})
+
+    @property
     def iterations(self) -> list[tuple[int | None, list[Card]]]:
         """The cards by iteration, which is None outside loops."""
         return [(number, list(some)) for number, some in groupby(self.cards, _iteration)]

@@ -83,7 +83,7 @@ def test_links_lead_out_of_the_frame_and_back(visit: Callable[..., Any]) -> None
     page.get_by_role("link", name="Images", exact=True).or_(
         page.get_by_role("button", name="Images", exact=True)
     ).first.click()
-    page.wait_for_url("**/plugin/gptimg-latest")
+    page.wait_for_url("**/plugin/gptimg-latest**")
     frame = page.frame_locator("iframe[title=Images]")
     frame.get_by_role("link", name="cover", exact=True).first.click()
     page.wait_for_url("**/tasks/cover/plugin/gptimg-images")
@@ -125,7 +125,7 @@ def test_a_run_groups_by_task_and_says_what_failed(visit: Callable[..., Any]) ->
     assert failed.count() == 1
     assert "The service could not make the image" in failed.inner_text()
     page.get_by_role("link", name="Show all 100").click()
-    page.wait_for_url("**/tasks/catalogue")
+    page.wait_for_url("**/tasks/catalogue?**")
 
 
 def test_the_latest_are_filtered(visit: Callable[..., Any]) -> None:
