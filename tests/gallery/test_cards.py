@@ -35,6 +35,7 @@ def rendered(*cards: Card, query: bytes = b"", **values: Any) -> tuple[str, str]
         "number": 1,
         "pages": 1,
         "place": None,
+        "is_all": False,
     }
     answer = html.page(request, "task", groups=[group], **{**known, **values})
     return bytes(answer.body).decode(), answer.headers["content-security-policy"]
