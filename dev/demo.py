@@ -104,7 +104,7 @@ def demo(console: Console, *, leave: bool) -> bool:
             console.say(f"The pictures appear at {emulator_url} too")
         made = DemoRun(run, console.say).follow()
         latest = f"{stack.base_url}/plugin/gptimg-latest"
-        console.say(f'See them in Airflow, under "Generated images" in the menu: {latest}')
+        console.say(f'See them in Airflow, under "Images" in the menu: {latest}')
         if not leave:
             console.say("Everything stays up, to look around in the browser; Ctrl-C ends it")
             stay(stack)

@@ -58,15 +58,16 @@ class State:
     reason: str | None = None
     series: str = FIRST_SERIES
 
-
-def is_newer(record: Mapping[str, Any], known_status: str, known_attempt: int) -> bool:
-    """Return whether a record of an item goes before what is known of it, in the order of the segments.
-
-    An attempt that was thought dead may still write. It only counts if it completed the item: a completed
-    item stays completed unless a later attempt says otherwise.
-    """
-    completes = record["status"] == COMPLETED and known_status != COMPLETED
-    return bool(record["attempt"] >= known_attempt or completes)
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> State:
+        """Return what a record of a journal says."""
+        return cls(
+            status=record["status"],
+            attempt=record["attempt"],
+            receipt=Receipt.read(record),
+            reason=(record.get("error") or {}).get("reason"),
+            series=record.get("series", FIRST_SERIES),
+        )
 
 
 class Journal:
@@ -190,23 +191,27 @@ class Journal:
 
     def _learn(self, record: Mapping[str, Any]) -> bool:
         """Take a record for the latest of its item; return False for one that says nothing new."""
-        if not {"key", "status", "attempt"} <= record.keys():
+        if not is_latest(record, self.states.get(record.get("key", ""))):
             return False
-        known = self.states.get(record["key"])
-        if known and not is_newer(record, known.status, known.attempt):
-            return False
-        self.states[record["key"]] = State(
-            status=record["status"],
-            attempt=record["attempt"],
-            receipt=Receipt.read(record),
-            reason=(record.get("error") or {}).get("reason"),
-            series=record.get("series", FIRST_SERIES),
-        )
+        self.states[record["key"]] = State.of(record)
         if record["status"] == COMPLETED:
             shown = record.get("shown") or {}
             self._latest["index", str(record.get("index"))] = record["key"]
             self._latest["id", str(shown.get("id"))] = record["key"]
         return True
+
+
+def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
+    """Return whether a record says more of its item than what is known from the records written before it.
+
+    :param record: one that is none of an item's says nothing.
+    """
+    if not {"key", "status", "attempt"} <= record.keys():
+        return False
+    if known is None or record["attempt"] >= known.attempt:
+        return True
+    # By an attempt that was thought dead: only what it completed counts.
+    return record["status"] == COMPLETED and known.status != COMPLETED
 
 
 def _line_at(spool: IO[str], place: int) -> str:

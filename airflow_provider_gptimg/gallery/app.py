@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -18,9 +20,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_gptimg.gallery.access import MAY_SEE_TASK, Viewer, viewer
 from airflow_provider_gptimg.gallery.cards import Card, Place
-from airflow_provider_gptimg.gallery.html import Group, page
+from airflow_provider_gptimg.gallery.html import Group, label, page
 from airflow_provider_gptimg.gallery.live_generations import generation_now, live_picture
-from airflow_provider_gptimg.gallery.stored_files import Gone, media_type, read_picture
+from airflow_provider_gptimg.gallery.stored_files import Gone, file_name, media_type, read_picture
 from airflow_provider_gptimg.gallery.task_cards import PAGE, card_at, card_page
 from airflow_provider_gptimg.gallery.task_instances import (
     Task,
@@ -40,12 +42,25 @@ SCAN = 2000
 A_DAY = timedelta(days=1)
 TASK_PATH = "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
 
-app = FastAPI(title="Generated images", docs_url=None, redoc_url=None, openapi_url=None)
+app = FastAPI(title="Images", docs_url=None, redoc_url=None, openapi_url=None)
 app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
 thumbnails = Thumbnails()
 
+MOST = 2**31 - 1
+"""The largest index that a database takes."""
+
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
-MapIndex = Annotated[int, InPath(ge=-1, le=2**31 - 1)]  # what a database takes
+MapIndex = Annotated[int, InPath(ge=-1, le=MOST)]
+
+
+def _region(
+    region_id: UUID | None = None, region_index: Annotated[int | None, Query(ge=-1, le=MOST)] = None
+) -> tuple[UUID, int] | None:
+    return None if region_id is None or region_index is None else (region_id, region_index)
+
+
+Region = Annotated["tuple[UUID, int] | None", Depends(_region)]
+"""A place in a loop (Airflow 3.4): the query parameters by which Airflow's own pages name it."""
 
 
 @app.get("/dags/{dag_id}/runs/{run_id}", dependencies=MAY_SEE_TASK)
@@ -59,8 +74,7 @@ def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) ->
         tasks = known[task_id]
         shown = card_page(tasks, _now(), count=FIRST)
         total = shown.items if members == 1 else members
-        url = _task_url(request, dag_id, run_id, task_id)
-        groups.append(Group(task_id, shown.cards[:FIRST], total, url, shown.problem, shown.progress))
+        groups.append(Group(task_id, shown.cards[:FIRST], total, shown.problem, shown.progress))
     return page(request, "run", title=f"Images of {run_id}", groups=groups, dag_id=dag_id, run_id=run_id)
 
 
@@ -71,31 +85,37 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
     dag_id: str,
     run_id: str,
     task_id: str,
+    region: Region,
     map_index: str = "",
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
     """Show the pictures of a task; ``map_index`` is anything but a number where Airflow knows none."""
     start = (page_number - 1) * PAGE
     index = int(map_index) if re.fullmatch(r"-?[0-9]{1,9}", map_index) else None
-    find: dict[str, Any] = {"map_index": index}
+    find: dict[str, Any] = {"map_index": index, "region": region}
     tasks, total = instances(session, dag_id, run_id, task_id, limit=PAGE, offset=start, **find)
     if total == 0:
         raise HTTPException(404, "There is no such task instance.")
     if total == 1:
         tasks, _ = instances(session, dag_id, run_id, task_id, limit=1, **find)
-    siblings = 0 if index in (None, -1) else instances(session, dag_id, run_id, task_id, limit=1)[1]
+    siblings = 0
+    if region is not None or index not in (None, -1):
+        siblings = instances(session, dag_id, run_id, task_id, limit=1)[1]
     session.close()  # as above
     shown = card_page(tasks, _now(), start=start if total == 1 else 0)
     total = shown.items if total == 1 else total
-    url = _task_url(request, dag_id, run_id, task_id)
-    group = Group(task_id, shown.cards, total, url, shown.problem, shown.progress)
+    group = Group(task_id, shown.cards, total, shown.problem, shown.progress)
+    one = tasks[0].place if len(tasks) == 1 else None
+    name = f"{task_id} {label(one)}".strip() if one else task_id
     return page(
         request,
         "task",
-        title=f"Images of {task_id}",
+        title=f"Images of {name}",
         groups=[group],
         dag_id=dag_id,
         run_id=run_id,
+        place=one,
+        is_all="all" in request.query_params,  # of the task, whichever instance one comes from
         siblings=siblings,
         number=page_number,
         pages=-(-total // PAGE),
@@ -111,31 +131,43 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
     map_index: MapIndex,
     item: int,
     index: int,
+    region: Region,
     small: bool = False,
+    download: bool = False,
 ) -> Response:
-    """Send a stored picture, or a small one of the service: what the task recorded, and nothing else."""
-    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), item, index)
+    """Send a stored picture, or one of the service small or to keep: what the task recorded, nothing else."""
+    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), region, item, index)
     try:
         if small and card.is_large:
             key = f"{task.conn_id} {card.generation_id} {index}"
             content = thumbnails.get(key, partial(_live, task, card))
         elif small:
             content = thumbnails.get(str(card.sha256), partial(read_picture, card))
+        elif download and card.url is not None:
+            content = _live(task, card)
         else:
             content = read_picture(card)
     except Gone as gone:
         raise HTTPException(404, str(gone)) from gone
-    # Named by its hash, so that a picture made anew is seen at once.
     headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    if download:
+        name = quote(file_name(card, content), safe="")
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
     return Response(content, media_type=media_type(content), headers=headers)
 
 
 @app.get(TASK_PATH + "/{map_index}/progress/{item}", dependencies=MAY_SEE_TASK)
 def progress(  # noqa: PLR0917 - FastAPI passes them by name
-    session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex, item: int
+    session: SessionDep,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: MapIndex,
+    item: int,
+    region: Region,
 ) -> Response:
     """Say how far a generation is: ``{"status", "progress"}`` as the service says it, or null."""
-    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), item, 0)
+    task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), region, item, 0)
     said: dict[str, Any] = {"status": None, "progress": None}
     if card.generation_id is not None and task.conn_id is not None:
         with suppress(Gone):
@@ -180,8 +212,8 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
     return page(
         request,
         "latest",
-        title="Generated images",
-        groups=[Group("", found[end - PAGE : end], len(found), "", None, None)],
+        title="Images",
+        groups=[Group("", found[end - PAGE : end], len(found))],
         looked=looked if looked >= SCAN else None,
         dags=dags,
         chosen={"dag_id": dag_id, "prompt": prompt, "since": since, "until": until},
@@ -196,9 +228,11 @@ def refused(request: Request, error: AnyHTTPException) -> Response:
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
 
 
-def _task_and_card(session: SessionDep, place: Place, item: int, index: int) -> tuple[Task, Card]:
+def _task_and_card(
+    session: SessionDep, place: Place, region: tuple[UUID, int] | None, item: int, index: int
+) -> tuple[Task, Card]:
     where = (place.dag_id, place.run_id, place.task_id)
-    tasks, _ = instances(session, *where, map_index=place.map_index, limit=1)
+    tasks, _ = instances(session, *where, map_index=place.map_index, region=region, limit=1)
     session.close()  # as above
     if not tasks:
         raise HTTPException(404, "There is no such task instance.")
@@ -212,10 +246,6 @@ def _live(task: Task, card: Card) -> bytes:
     if task.conn_id is None or card.generation_id is None:
         raise Gone("The task did not record which connection it used.")
     return live_picture(task.conn_id, card.generation_id, card.index)
-
-
-def _task_url(request: Request, dag_id: str, run_id: str, task_id: str) -> str:
-    return str(request.app.url_path_for("task_page", dag_id=dag_id, run_id=run_id, task_id=task_id))
 
 
 def _day(text: str) -> datetime | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_gptimg.batch.journal import SEGMENT, is_newer
+from airflow_provider_gptimg.batch.journal import SEGMENT, State, is_latest
 from airflow_provider_gptimg.batch.json_lines import read_records
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.stored_files import Gone
@@ -62,10 +62,10 @@ class Journals:
         ]
         for record in read_records(new):
             key = record.get("key")
-            has_place = isinstance(record.get("shown"), dict) and {"status", "attempt"} <= record.keys()
+            has_place = isinstance(record.get("shown"), dict)
             if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
                 before = known.records.get(key)
-                if before is None or is_newer(record, before["status"], before["attempt"]):
+                if is_latest(record, None if before is None else State.of(before)):
                     known.records[key] = record
         known.segments = set(found)
 

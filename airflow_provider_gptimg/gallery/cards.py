@@ -15,6 +15,10 @@ MAX_SIDE = 20_000
 """Pixels; a width or height beyond it is a mistake, and is not shown."""
 
 
+MAX_NAME = 200
+"""Characters of an item's id that are shown."""
+
+
 class State(str, Enum):
     """What there is to see of a picture."""
 
@@ -26,12 +30,20 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Place:
-    """A task instance; ``map_index`` is -1 where the task is not mapped."""
+    """A task instance.
+
+    :param map_index: -1 where the task is not mapped.
+    :param region_id: its region and ``region_index`` its place there, if it is in a loop (Airflow 3.4).
+    :param iteration: of the loop, from 0.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int
+    region_id: str | None = None
+    region_index: int | None = None
+    iteration: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Card:
     """One picture, or what stands in its place.
 
     :param item: the line of a batch's manifest it is from, 0 elsewhere.
+    :param item_id: the author's own name for the item, as text.
     :param index: its index in its generation.
     :param url: where the service has it, http or https; None where it is stored or gone.
     :param uri: where it is stored.
@@ -51,6 +64,7 @@ class Card:
     state: State
     item: int = 0
     index: int = 0
+    item_id: str | None = None
     prompt: str | None = None
     model: str | None = None
     size: str | None = None
@@ -96,6 +110,7 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
     expires = _time(record.get("expires_at"))
     common: dict[str, Any] = {
         "item": item,
+        "item_id": _name(record.get("id", asked.get("id"))),
         "prompt": _text(asked.get("prompt")),
         "model": _text(asked.get("model")),
         "size": _text(asked.get("size")),
@@ -164,6 +179,10 @@ def origins(cards: Iterator[Card] | list[Card]) -> list[str]:
 def _text(value: object) -> str | None:
     # Half a surrogate pair, which JSON can hold, is in no page.
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
+
+
+def _name(value: object) -> str | None:
+    return _text(str(value)[:MAX_NAME]) if isinstance(value, (str, int)) else None
 
 
 def _count(value: object) -> int | None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from airflow_provider_gptimg.gallery.cards import Card, State, origins
+from airflow_provider_gptimg.gallery.addresses import Addresses
+from airflow_provider_gptimg.gallery.cards import Card, Place, State, origins
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -38,7 +40,6 @@ class Group:
     """The cards of a task.
 
     :param total: how many there are, with those that are not on the page.
-    :param url: where the others are.
     :param problem: why there are none.
     :param progress: what a batch that is under way has done, in words.
     """
@@ -46,9 +47,18 @@ class Group:
     task_id: str
     cards: list[Card]
     total: int
-    url: str
-    problem: str | None
-    progress: str | None
+    problem: str | None = None
+    progress: str | None = None
+
+    @property
+    def instances(self) -> int:
+        """How many task instances the cards are from."""
+        return len({card.place for card in self.cards})
+
+    @property
+    def iterations(self) -> list[tuple[int | None, list[Card]]]:
+        """The cards by iteration, which is None outside loops."""
+        return [(number, list(some)) for number, some in groupby(self.cards, _iteration)]
 
 
 def page(
@@ -60,9 +70,8 @@ def page(
     """
     groups = groups or []
     cards = [card for group in groups for card in group.cards]
-    root = request.scope.get("root_path", "")
     html = _templates.get_template(f"{name}.html").render(
-        root=root,
+        at=Addresses(request.scope.get("root_path", "")),
         groups=groups,
         shown=len(cards),
         is_coming=any(card.state is State.COMING for card in cards)
@@ -72,6 +81,16 @@ def page(
     )
     policy = " ".join([POLICY, *origins(cards)])
     return HTMLResponse(html, status, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+def label(place: Place) -> str:
+    """Return what tells a task instance from the others of its task, such as ``iteration 1 [3]``."""
+    parts = []
+    if place.iteration is not None:
+        parts.append(f"iteration {place.iteration}")
+    if place.map_index >= 0:
+        parts.append(f"[{place.map_index}]")
+    return " ".join(parts)
 
 
 def span(seconds: float) -> str:
@@ -85,26 +104,6 @@ def span(seconds: float) -> str:
 def left(moment: datetime) -> str:
     """Return how long it is until a moment."""
     return span((moment - datetime.now(timezone.utc)).total_seconds())
-
-
-def source(card: Card, root: str, *, small: bool) -> str:
-    """Return the address that a browser loads a card's picture from; only for one that is there."""
-    if card.url is not None and not (small and card.is_large):
-        return card.url
-    version = {"small": 1} if small else {}
-    query = urlencode({**version, "v": (card.sha256 or card.generation_id or "")[:12]})
-    return f"{_address(card, root)}/pictures/{card.item}/{card.index}?{query}"
-
-
-def progress_source(card: Card, root: str) -> str | None:
-    """Return the address that says how far a picture is which is still coming."""
-    return f"{_address(card, root)}/progress/{card.item}" if card.generation_id else None
-
-
-def _address(card: Card, root: str) -> str:
-    place = card.place
-    parts = ("dags", place.dag_id, "runs", place.run_id, "tasks", place.task_id, str(place.map_index))
-    return root + "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def ratio(card: Card) -> tuple[int, int]:
@@ -122,6 +121,10 @@ def is_mixed(cards: list[Card]) -> bool:
     return len({width / height for width, height in map(ratio, cards)}) > 1
 
 
+def _iteration(card: Card) -> int | None:
+    return card.place.iteration
+
+
 def _without_page(request: Request) -> list[tuple[str, str]]:
     return [(key, value) for key, value in request.query_params.multi_items() if key != "page"]
 
@@ -136,9 +139,7 @@ _templates = jinja2.Environment(
 _templates.globals.update(
     span=span,
     left=left,
-    source=source,
-    progress_source=progress_source,
     ratio=ratio,
     is_mixed=is_mixed,
-    quote=quote,
+    label=label,
 )

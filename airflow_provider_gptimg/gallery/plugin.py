@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_provider_gptimg.links import HAS_GALLERY
+from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ VIEWS: list[dict[str, Any]] = [
     for name, href, destination, route in (
         ("Images", TASK_HREF, "task_instance", "gptimg-images"),
         ("Images", RUN_HREF, "dag_run", "gptimg-run-images"),
-        ("Generated images", "gptimg/", "nav", "gptimg-latest"),
+        ("Images", "gptimg/", "nav", "gptimg-latest"),
     )
 ]
 
@@ -50,17 +50,17 @@ class LazyApp:
         await app(scope, receive, send)
 
 
-APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": PREFIX, "name": "Generated images"}
+APP: dict[str, Any] = {"app": LazyApp(), "url_prefix": PREFIX, "name": "Images"}
 
-if not HAS_GALLERY:
+if not HAS_PLUGIN_PAGES:
     log.info(
         "The gallery of generated images needs Airflow 3.1.1 or newer; everything else works without it."
     )
 
 
 class GptImgGalleryPlugin(AirflowPlugin):
-    """The gallery; nothing on Airflow 3.0 and 3.1.0."""
+    """The gallery; nothing on Airflow 3.0."""
 
     name = "gptimg_gallery"
-    external_views = VIEWS if HAS_GALLERY else []
-    fastapi_apps = [APP] if HAS_GALLERY else []
+    external_views = VIEWS if HAS_PLUGIN_PAGES else []
+    fastapi_apps = [APP] if HAS_PLUGIN_PAGES else []

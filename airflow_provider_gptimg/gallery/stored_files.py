@@ -68,6 +68,19 @@ def media_type(content: bytes) -> str | None:
     return next((kind for signature, kind in SIGNATURES.items() if content.startswith(signature)), None)
 
 
+def file_name(card: Card, content: bytes) -> str:
+    """Return what to call a picture that somebody downloads: its own name where it is stored.
+
+    :raises Gone: if the content is no picture.
+    """
+    kind = media_type(content)
+    if kind is None:
+        raise Gone("What came is no picture.")
+    if card.uri is not None:
+        return card.uri.rpartition("/")[2]
+    return f"{card.generation_id}-{card.index}.{kind.rpartition('/')[2]}"
+
+
 def manifest_lines(uri: str, start: int, count: int) -> list[Mapping[str, Any]]:
     """Return lines of a manifest; in the place of one that is too long, one that says so.
 

@@ -1,7 +1,7 @@
 """What Airflow knows of the tasks that made pictures; the only module that reads its database.
 
 The REST API answers none of the questions here in one call: which tasks of a run made pictures, and
-the newest over all DAGs. The models are those that Airflow's own routes use, from 3.1 to 3.3.
+the newest over all DAGs. The models are those that Airflow's own routes use.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from airflow_provider_gptimg.compat import task_rows
 from airflow_provider_gptimg.gallery.cards import Place
 
 SUBMITTED = "generation_id"
@@ -103,17 +104,25 @@ def instances(
     task_id: str,
     *,
     map_index: int | None = None,
+    region: tuple[UUID, int] | None = None,
     limit: int,
     offset: int = 0,
 ) -> tuple[list[Task], int]:
-    """Return a page of a task's instances by map index, and how many there are."""
+    """Return a page of a task's instances, by iteration and map index, and how many there are.
+
+    :param map_index: only those with it; -1 for all that are not mapped, also in a loop.
+    :param region: only the one in a loop with this id and index of its region.
+    """
     query = select(TaskInstance).where(
         TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
     )
     if map_index is not None:
-        query = query.where(TaskInstance.map_index == map_index)
+        query = query.where(task_rows.map_index_column() == map_index)
+    if region is not None:
+        query = query.where(task_rows.in_region(*region))
     total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    page = session.scalars(query.order_by(TaskInstance.map_index).limit(limit).offset(offset))
+    query = task_rows.with_fields(query)
+    page = session.scalars(query.order_by(*task_rows.sequence()).limit(limit).offset(offset))
     return _with_records(session, list(page)), total
 
 
@@ -131,22 +140,22 @@ def latest(
     :param since: and ``until``: limits of when they did, with a time zone.
     """
     when = func.max(XComModel.timestamp)
-    place = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
-    query = _signed(select(*place), dag_ids).group_by(*place)
+    columns = task_rows.xcom_columns()
+    query = _signed(select(*columns), dag_ids).group_by(*columns)
     if since is not None:
         query = query.having(when >= since)
     if until is not None:
         query = query.having(when < until)
     for offset in range(0, scan, chunk):
-        places = [
-            Place(*row) for row in session.execute(query.order_by(when.desc()).limit(chunk).offset(offset))
-        ]
-        if not places:
+        some = query.order_by(when.desc()).limit(chunk).offset(offset)
+        keys = [tuple(row) for row in session.execute(some)]
+        if not keys:
             return
-        rows = session.scalars(select(TaskInstance).where(_at(TaskInstance, places)))
-        found = {task.place: task for task in _with_records(session, list(rows))}
+        here = task_rows.with_fields(select(TaskInstance).where(task_rows.rows_at(keys)))
+        rows = list(session.scalars(here))
+        found = dict(zip(map(task_rows.row_key, rows), _with_records(session, rows), strict=True))
         session.close()  # its connection is not held while storage is read; the next query takes one again
-        yield from (found[place] for place in places if place in found)
+        yield from (found[key] for key in keys if key in found)
 
 
 def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
@@ -156,11 +165,9 @@ def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
 
 def _signed(query: Any, dag_ids: Collection[str]) -> Any:
     """Narrow a query of XComs to the signs of tasks that made pictures."""
-    columns = ("dag_id", "run_id", "task_id", "map_index")
-    same = and_(*(getattr(TaskInstance, name) == getattr(XComModel, name) for name in columns))
     return (
         query.select_from(XComModel)
-        .join(TaskInstance, same)
+        .join(TaskInstance, task_rows.xcom_of_row())
         .where(
             XComModel.key.in_(SIGNS),
             XComModel.dag_id.in_(dag_ids),
@@ -174,49 +181,48 @@ def _makes_pictures() -> Any:
 
 
 def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
-    places = [Place(row.dag_id, row.run_id, row.task_id, row.map_index) for row in rows]
-    if not places:
+    if not rows:
         return []
-    values: dict[tuple[Place, str], Any] = {}
-    wanted = select(XComModel).where(_at(XComModel, places), XComModel.key.in_(VALUES))
-    for xcom in session.scalars(wanted):
-        values[Place(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index), xcom.key] = _value(xcom.value)
-    fields = {
-        Place(kept.dag_id, kept.run_id, kept.task_id, kept.map_index): kept.rendered_fields
-        for kept in session.scalars(select(Fields).where(_at(Fields, places)))
-    }
-    none: frozenset[str] = frozenset()
-
-    def is_batch(place: Place) -> bool:
-        return (place, "batch") in values or "manifest" in (_dict(values.get((place, "return_value"))) or {})
-
+    keys = [task_rows.row_key(row) for row in rows]
+    left: dict[task_rows.Key, dict[str, Any]] = {key: {} for key in keys}
+    for xcom in session.scalars(select(XComModel).where(task_rows.xcoms_at(keys), XComModel.key.in_(VALUES))):
+        left[task_rows.xcom_key(xcom)][xcom.key] = _value(xcom.value)
+    found = zip(
+        rows, keys, task_rows.coordinates_of(session, rows), task_rows.fields_of(session, rows), strict=True
+    )
     return [
-        Task(
-            place=place,
-            state=None if row.state is None else str(getattr(row.state, "value", row.state)),
-            started=row.start_date,
-            ended=row.end_date,
-            result=_dict(values.get((place, "return_value"))),
-            generation_id=_str(values.get((place, SUBMITTED))),
-            error=_dict(values.get((place, "error"))),
-            batch=_dict(values.get((place, "batch"))),
-            fields=_dict(fields.get(place)) or {},
-            other_conn_ids=_conn_ids(session, place) if is_batch(place) and place not in fields else none,
-        )
-        for place, row in zip(places, rows, strict=True)
+        _task(session, row, Place(row.dag_id, row.run_id, row.task_id, **vars(at)), left[key], fields)
+        for row, key, at, fields in found
     ]
 
 
+def _task(
+    session: Session, row: TaskInstance, place: Place, values: Mapping[str, Any], fields: object
+) -> Task:
+    result, batch = _dict(values.get("return_value")), _dict(values.get("batch"))
+    is_batch = "batch" in values or "manifest" in (result or {})
+    return Task(
+        place=place,
+        state=None if row.state is None else str(getattr(row.state, "value", row.state)),
+        started=row.start_date,
+        ended=row.end_date,
+        result=result,
+        generation_id=_str(values.get(SUBMITTED)),
+        error=_dict(values.get("error")),
+        batch=batch,
+        fields=_dict(fields) or {},
+        other_conn_ids=_conn_ids(session, place) if is_batch and fields is None else frozenset(),
+    )
+
+
 def _conn_ids(session: Session, place: Place) -> frozenset[str]:
-    kept = select(Fields).where(Fields.dag_id == place.dag_id, Fields.task_id == place.task_id)
-    found = session.scalars(kept.order_by(Fields.run_id.desc()).limit(MAX_FIELDS))
-    conn_ids = ((_dict(fields.rendered_fields) or {}).get("conn_id") for fields in found)
+    others = select(TaskInstance).where(
+        TaskInstance.dag_id == place.dag_id, TaskInstance.task_id == place.task_id, task_rows.has_fields()
+    )
+    some = task_rows.with_fields(others.order_by(TaskInstance.run_id.desc()).limit(MAX_FIELDS))
+    kept = task_rows.fields_of(session, list(session.scalars(some)))
+    conn_ids = ((_dict(fields) or {}).get("conn_id") for fields in kept)
     return frozenset(conn_id for conn_id in conn_ids if isinstance(conn_id, str))
-
-
-def _at(model: Any, places: Sequence[Place]) -> Any:
-    columns = tuple_(model.dag_id, model.run_id, model.task_id, model.map_index)
-    return columns.in_([(place.dag_id, place.run_id, place.task_id, place.map_index) for place in places])
 
 
 def _value(stored: Any) -> Any:

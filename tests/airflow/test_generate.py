@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_gptimg.links import HAS_GALLERY
+from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 
 RESULT_KEYS = {
     "generation_id",
@@ -139,12 +139,12 @@ def test_every_field_renders_in_the_ui(run):
 def test_each_task_links_to_its_images(run):
     for name, index in (("single", -1), ("stored", -1), ("sensed", -1), ("mapped", 1)):
         path = f"{run.path}/taskInstances/{name}/links"
-        if not HAS_GALLERY and index >= 0:
+        if not HAS_PLUGIN_PAGES and index >= 0:
             continue  # Airflow 3.0.0 answers 500 to this for every mapped task
         links = run.api.request("GET", path, params={"map_index": index})["extra_links"]
         mapped = f"/mapped/{index}" if index >= 0 else ""
         where = f"dags/images/runs/{quote(run.run_id, safe='')}/tasks/{name}{mapped}"
-        if not HAS_GALLERY:
+        if not HAS_PLUGIN_PAGES:
             assert links == {}
             continue
         assert links["Images"] == f"{where}/plugin/gptimg-images"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from importlib.util import find_spec
-from inspect import signature
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 from airflow_provider_gptimg.gallery import html, task_cards
-from airflow_provider_gptimg.gallery.cards import Card, State, cards_of, origin_of
+from airflow_provider_gptimg.gallery.addresses import Addresses
+from airflow_provider_gptimg.gallery.cards import Card, Place, State, cards_of, origin_of
 from airflow_provider_gptimg.gallery.plugin import VIEWS, GptImgGalleryPlugin
-from airflow_provider_gptimg.links import HAS_GALLERY, ImagesLink, knows_who_looks
+from airflow_provider_gptimg.links import ImagesLink, PictureLink
 from tests.support.galleries import NOW, PLACE, task
 
 LATER = (NOW + timedelta(hours=3)).isoformat()
@@ -26,8 +26,17 @@ LATER = (NOW + timedelta(hours=3)).isoformat()
 
 def rendered(*cards: Card, query: bytes = b"", **values: Any) -> tuple[str, str]:
     request = Request({"type": "http", "root_path": "/gptimg", "query_string": query, "headers": []})
-    group = html.Group("task", list(cards), len(cards), "/x", None, None)
-    known = {"title": "t", "dag_id": "d", "run_id": "r", "siblings": 0, "number": 1, "pages": 1}
+    group = html.Group("task", list(cards), len(cards))
+    known = {
+        "title": "t",
+        "dag_id": "d",
+        "run_id": "r",
+        "siblings": 0,
+        "number": 1,
+        "pages": 1,
+        "place": None,
+        "is_all": False,
+    }
     answer = html.page(request, "task", groups=[group], **{**known, **values})
     return bytes(answer.body).decode(), answer.headers["content-security-policy"]
 
@@ -42,7 +51,7 @@ ENDS = st.sampled_from(["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+14:00"
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | TEXTS | TIMES | ENDS, st.lists))
 def test_whatever_a_record_holds_makes_cards(junk: Any) -> None:
-    keys = ("images", "prompt", "expires_at", "created_at", "completed_at", "request", "error", "size")
+    keys = ("id", "images", "prompt", "expires_at", "created_at", "completed_at", "request", "error", "size")
     picture = {"url": junk, "uri": junk, "width": junk, "sha256": junk}
     for record in (dict.fromkeys(keys, junk), {"images": [picture]}, {"error": {"message": junk}}):
         cards = cards_of(PLACE, record, NOW)
@@ -101,10 +110,38 @@ def test_the_way_to_other_pages_keeps_the_filter() -> None:
 
 def test_only_large_pictures_of_the_service_go_through_airflow() -> None:
     live = Card(PLACE, State.READY, url="https://cdn.example/1.png", generation_id="gen_1")
+    at = Addresses("/airflow/gptimg")
     for resolution, is_large in ((None, False), ("1K", False), ("2K", True), ("4K", True)):
         card = replace(live, resolution=resolution)
-        assert (html.source(card, "/g", small=True) != live.url) is is_large
-        assert html.source(card, "/g", small=False) == live.url
+        assert (at.picture(card, small=True) != live.url) is is_large
+        assert at.picture(card) == live.url
+
+
+def test_links_hold_wherever_airflow_lives() -> None:
+    at = Addresses("/airflow/gptimg")
+    mapped = Place("d", "a/b", "t", 3)
+    assert at.airflow_task(mapped) == "/airflow/dags/d/runs/a%2Fb/tasks/t/mapped/3"
+    assert at.task(mapped) == "/airflow/gptimg/dags/d/runs/a%2Fb/tasks/t?map_index=3"
+    assert at.run_tab("d", "a/b") == f"/airflow/dags/d/runs/a%2Fb/plugin/{VIEWS[1]['url_route']}"
+    assert at.latest_tab() == f"/airflow/plugin/{VIEWS[2]['url_route']}"
+    looped = replace(mapped, map_index=-1, region_id="0a", region_index=2, iteration=2)
+    assert at.task_tab(looped) == (
+        f"/airflow/dags/d/runs/a%2Fb/tasks/t/plugin/{VIEWS[0]['url_route']}?region_id=0a&region_index=2"
+    )
+    assert [html.label(place) for place in (PLACE, mapped, looped)] == ["", "[3]", "iteration 2"]
+
+
+@pytest.mark.parametrize(
+    ("record", "item_id"),
+    [
+        ({"id": "sku-1", "request": {"prompt": "a"}}, "sku-1"),  # a line of a manifest
+        ({"shown": {"id": 0, "prompt": "a"}}, "0"),  # a record of a journal
+        ({"id": None, "request": {}}, None),
+        ({"id": ["a"]}, None),
+    ],
+)
+def test_a_card_names_its_item(record: dict[str, Any], item_id: str | None) -> None:
+    assert [card.item_id for card in cards_of(PLACE, record, NOW)] == [item_id]
 
 
 @pytest.mark.parametrize(
@@ -122,36 +159,31 @@ def test_tasks_without_a_result(changes: dict[str, Any], state: State, message: 
     assert (card.state, card.message, card.prompt) == (state, message, "a fox")
 
 
-def test_links_lead_to_the_tab() -> None:
-    key = SimpleNamespace(dag_id="d", run_id="a/b", task_id="t", map_index=3)
-    link = ImagesLink().get_link(None, ti_key=key)  # type: ignore[arg-type]
-    assert link == "dags/d/runs/a%2Fb/tasks/t/mapped/3/plugin/gptimg-images"
-    assert link.endswith("/plugin/" + VIEWS[0]["url_route"])
+@pytest.mark.parametrize(
+    ("where", "mapped", "query"),
+    [
+        ({"map_index": 3}, "/mapped/3", {"map_index": "3"}),
+        ({"map_index": -1}, "", {"map_index": "-1"}),
+        (
+            {"map_index": -1, "region_id": "0a", "region_index": 2},
+            "",
+            {"map_index": "-1", "region_id": "0a", "region_index": "2"},
+        ),
+    ],
+)
+def test_links_lead_to_the_tab_and_to_the_picture(
+    where: dict[str, Any], mapped: str, query: dict[str, str]
+) -> None:
+    key: Any = SimpleNamespace(dag_id="d", run_id="a/b", task_id="t", **where)
+    tab, one = (link.get_link(None, ti_key=key) for link in (ImagesLink(), PictureLink(1)))  # type: ignore[arg-type]
+    assert urlsplit(tab).path == f"dags/d/runs/a%2Fb/tasks/t{mapped}/plugin/{VIEWS[0]['url_route']}"
+    assert dict(parse_qsl(urlsplit(tab).query)) == {k: v for k, v in query.items() if k != "map_index"}
+    assert urlsplit(one).path == "gptimg/dags/d/runs/a%2Fb/tasks/t"
+    assert dict(parse_qsl(urlsplit(one).query)) == query
+    assert urlsplit(one).fragment == "picture-0-1"
 
 
-@pytest.mark.skipif(not HAS_GALLERY, reason="This Airflow has no pages of plugins that know who looks")
+@pytest.mark.skipif(not HAS_PLUGIN_PAGES, reason="This Airflow has no pages of plugins")
 def test_the_plugin_serves_what_its_views_name() -> None:
     (app,) = GptImgGalleryPlugin.fastapi_apps
     assert all(view["href"].startswith(app["url_prefix"].lstrip("/") + "/") for view in VIEWS)
-
-
-@pytest.mark.parametrize(
-    ("source", "knows"),
-    [
-        ("async def get_user(\n    oauth_token: str | None = Depends(oauth2_scheme),", False),  # 3.1.0
-        ("async def get_user(\n    request: Request,\n    oauth_token: str | None", True),  # 3.1.1 and newer
-        ("", True),
-    ],
-)
-def test_a_page_is_offered_where_it_is_told_who_looks(source: str, knows: bool) -> None:
-    assert knows_who_looks(source) is knows
-
-
-def test_the_source_says_of_this_airflow_what_its_code_does() -> None:
-    from airflow.api_fastapi.core_api import security
-
-    spec = find_spec(security.__name__)
-    assert spec is not None
-    assert spec.origin is not None
-    knows = knows_who_looks(Path(spec.origin).read_text())
-    assert knows is ("request" in signature(security.get_user).parameters)

@@ -66,11 +66,11 @@ def test_a_storage_that_hangs_takes_only_some_threads(
 
 
 def test_pictures_that_are_slow_to_come_hold_up_no_other_thumbnail() -> None:
-    thumbnails, come = Thumbnails(patience=0.2), threading.Event()
+    thumbnails, come = Thumbnails(patience=2), threading.Event()
 
     def slow() -> bytes:
         assert come.wait(20)
-        return png(600, 400)
+        return png(60, 40)
 
     with ThreadPoolExecutor(4) as pool:
         slow_ones = [pool.submit(thumbnails.get, key, slow) for key in ("a", "b", "c")]
@@ -214,6 +214,31 @@ def test_a_batch_that_is_under_way_shows_what_it_has_done(running: Journal, tmp_
     running.compact()  # other segments, the same facts
     assert shelves.cards(batch, NOW) == [coming, ready, failed]
     assert shelves.cards(replace(batch, state="failed"), NOW)[0].state is State.FAILED
+
+
+def test_of_an_attempt_that_was_thought_dead_only_what_it_completed_counts(
+    running: Journal, tmp_path: Path
+) -> None:
+    folder = ObjectStoragePath(journal_folder(tmp_path).as_uri())
+    now = Journal(folder, attempt=2)
+    now.open()
+    for index, digest in enumerate(("a", "b")):
+        now.note(digest, SUBMITTED, shown={"index": index, "prompt": "again"}, generation_id=f"new_{index}")
+    now.flush()
+    dead = Journal(folder, attempt=1)
+    dead.open()
+    image = {"index": 0, "uri": "s3://b/1.png", "sha256": "0" * 64}
+    dead.note("a", FAILED, shown={"index": 0, "prompt": "late"}, error={"reason": "x", "message": "late"})
+    dead.note("b", COMPLETED, shown={"index": 1, "prompt": "late"}, images=[image])
+    dead.flush()
+    batch = task(state="running", batch={"journal": journal_folder(tmp_path).as_uri(), "total": 3})
+    first, second, third = shelves.cards(batch, NOW)
+    assert (first.state, first.prompt, first.generation_id) == (State.COMING, "again", "new_0")
+    assert (second.state, second.prompt) == (State.READY, "late")
+    assert third.generation_id == "gen_2"
+    after = Journal(folder, attempt=3)
+    after.open()  # the batch itself knows the same
+    assert [after.states[digest].status for digest in "abc"] == [SUBMITTED, COMPLETED, SUBMITTED]
 
 
 def test_a_journal_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ SEEN = "images => images.length > 0 && images.every(image => image.complete && i
 class Site:
     """A running Airflow, its users, and the run of the DAG with the pictures."""
 
-    def __init__(self, root: Path, emulator: Remote) -> None:
+    def __init__(self, root: Path, emulator: Remote, *, database_url: str | None = None) -> None:
         self.emulator = emulator
         self.folder = root / "pictures"
         self.tokens: dict[str, str] = {}
@@ -55,6 +55,7 @@ class Site:
         self.stack = AirflowStack(
             root / "airflow",
             dags,
+            database_url=database_url,
             connections={"gptimg_default": json.loads(emulator.airflow_connection)},
             extra_env={
                 "AIRFLOW__CORE__AUTH_MANAGER": "picky.PickyAuthManager",

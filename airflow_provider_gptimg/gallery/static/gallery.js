@@ -68,6 +68,8 @@
       value.append(button);
     });
     find("dl").replaceWith(facts);
+    find("a.open").href = frame.dataset.full;
+    find("a.download").href = frame.dataset.download;
     const all = frames();
     find(".before").disabled = all[0] === frame;
     find(".after").disabled = all[all.length - 1] === frame;
@@ -91,6 +93,28 @@
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
+  });
+
+  // Airflow shows this page in a frame that may open no window, load nothing in its own place and, before
+  // Airflow 3.3, download nothing. Its own page may: the link is followed there.
+  const within = parent !== window;
+  const outside = (link) => {
+    const copy = parent.document.createElement("a");
+    copy.href = link.dataset.top ?? link.href;
+    copy.target = link.target;
+    copy.rel = link.rel;
+    if (link.hasAttribute("download")) copy.download = "";
+    parent.document.body.append(copy);
+    copy.click();
+    copy.remove();
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-top], a[target], a[download]");
+    if (!within || !link) return;
+    try {
+      outside(link);
+      event.preventDefault();
+    } catch { /* a page of somebody else's: the link does what it can */ }
   });
 
   // Links to single pictures lead here.

@@ -1,4 +1,16 @@
 "use strict";
+// Airflow tells this page the task, and not the iteration of a loop; its own address has that.
+(() => {
+  try {
+    if (parent === window || !/\/tasks\/[^/]+$/.test(location.pathname)) return;
+    const theirs = new URLSearchParams(parent.location.search), ours = new URLSearchParams(location.search);
+    const names = ["region_id", "region_index"];
+    if (ours.has("all") || !names.every((name) => theirs.has(name) && !ours.has(name))) return;
+    names.forEach((name) => ours.set(name, theirs.get(name)));
+    location.replace(`${location.pathname}?${ours}${location.hash}`);
+  } catch { /* not within Airflow's page */ }
+})();
+
 // Airflow keeps its colour mode in localStorage ("theme") and as a class of its page. Runs before the
 // page is painted, so that a dark page never flashes white.
 (() => {

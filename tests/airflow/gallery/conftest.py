@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from airflow_provider_gptimg.emulator.remote import Remote
+from dev import postgres
 from tests.support.gallery_site import Site
 
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) -> Iterator[Site]:
-    """An Airflow with pictures, shared by the tests here."""
+    """An Airflow with pictures, shared by the tests here; on PostgreSQL where that is installed."""
     emulator_process.reset()
-    site = Site(tmp_path_factory.mktemp("gallery"), emulator_process)
-    try:
+    with ExitStack() as resources:
+        database_url = None
+        if postgres.available():
+            database_url = resources.enter_context(postgres.PostgresServer()).url
+        site = Site(tmp_path_factory.mktemp("gallery"), emulator_process, database_url=database_url)
+        resources.callback(site.stack.stop_all)
         site.start()
         yield site
-    finally:
-        site.stack.stop_all()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pendulum
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task_group
 
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
@@ -82,3 +82,33 @@ with DAG("gallery_slow_batch", schedule=None, start_date=BEGIN, catchup=False, t
         deferrable=False,
         poll_interval=1,
     )
+
+
+@task_group
+def drafts() -> None:
+    """Make drafts until they are good: one, some at once, and a batch."""
+    number = "{{ loop.index }}"
+    where = f"{FOLDER}/loop/{number}"
+    one = GptImgGenerateOperator(
+        task_id="draft",
+        prompt=f"{SUBJECTS[1].capitalize()}, draft {number}",
+        output_path=where,
+        deferrable=False,
+        poll_interval=1,
+    )
+    some = GptImgGenerateOperator.partial(
+        task_id="posters", size="2:3", output_path=where, deferrable=False, poll_interval=1
+    ).expand(prompt=[f"{subject.capitalize()}, poster {number}" for subject in SUBJECTS[:2]])
+    many = GptImgBatchOperator(
+        task_id="catalogue",
+        items=[{"id": f"sku-{i}", "prompt": f"{SUBJECTS[i].capitalize()}, sheet {number}"} for i in range(2)],
+        output_path=where,
+        deferrable=False,
+        poll_interval=1,
+    )
+    one >> some >> many
+
+
+if hasattr(drafts, "loop"):  # Airflow 3.4
+    with DAG("gallery_loop", schedule=None, start_date=BEGIN, catchup=False, tags=["gptimg"]):
+        drafts.loop(max_iterations=2)

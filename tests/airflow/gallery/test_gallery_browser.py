@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,54 @@ def test_links_of_a_task_lead_to_its_pictures(visit: Callable[..., Any]) -> None
     sync_api.expect(full).to_have_js_property("naturalWidth", 3840)
 
 
+def test_a_picture_opens_in_a_tab_and_is_downloaded(
+    site: Site, visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = visit("/plugin/gptimg-latest")
+    frame = page.frame_locator("iframe[title=Images]")
+    frame.get_by_role("img", name="Rain over a night market").click()
+    dialog = frame.get_by_role("dialog")
+    with page.expect_popup() as opened:
+        dialog.get_by_role("link", name="Open").click()
+    opened.value.wait_for_function("() => document.images[0]?.naturalWidth == 3840")
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download").click()
+    (stored,) = site.folder.glob("cover-*.png")
+    assert download.value.suggested_filename == stored.name
+    download.value.save_as(tmp_path / "kept.png")
+    assert (tmp_path / "kept.png").read_bytes() == stored.read_bytes()
+
+
+def test_a_picture_of_the_service_is_downloaded(visit: Callable[..., Any]) -> None:
+    page = visit(f"{RUN}/tasks/live")
+    page.locator("button.frame").first.click()
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.endswith("-0.png")
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_links_lead_out_of_the_frame_and_back(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.get_by_role("link", name="Images", exact=True).or_(
+        page.get_by_role("button", name="Images", exact=True)
+    ).first.click()
+    page.wait_for_url("**/plugin/gptimg-latest**")
+    frame = page.frame_locator("iframe[title=Images]")
+    frame.get_by_role("link", name="cover", exact=True).first.click()
+    page.wait_for_url("**/tasks/cover/plugin/gptimg-images")
+    frame.get_by_role("img", name="Rain over a night market").click()
+    frame.get_by_role("dialog").get_by_role("link", name="gallery · cover").click()
+    page.wait_for_url(f"**{TASK}")
+    assert len(page.frames) == 1  # no page within a page
+
+    page.goto(page.url.partition("/dags/")[0] + f"{RUN}/tasks/cover")
+    page.get_by_role("link", name="Images of this run").click()
+    page.wait_for_url(f"**{RUN}")
+    page.get_by_role("link", name="Images", exact=True).click()
+    page.wait_for_url("**/gptimg/")
+
+
 def test_a_prompt_is_text_whatever_it_says(visit: Callable[..., Any]) -> None:
     page = visit(f"{RUN}/tasks/live")
     assert wait_painted(page) == 2
@@ -76,7 +125,7 @@ def test_a_run_groups_by_task_and_says_what_failed(visit: Callable[..., Any]) ->
     assert failed.count() == 1
     assert "The service could not make the image" in failed.inner_text()
     page.get_by_role("link", name="Show all 100").click()
-    page.wait_for_url("**/tasks/catalogue")
+    page.wait_for_url("**/tasks/catalogue?**")
 
 
 def test_the_latest_are_filtered(visit: Callable[..., Any]) -> None:
