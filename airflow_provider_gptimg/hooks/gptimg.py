@@ -16,6 +16,7 @@ from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.flows import Flow, Pace, T
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.interruption import Interruption
 from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
@@ -46,6 +47,8 @@ class GptImgHook(BaseHook):
     def __init__(self, conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.conn_id = conn_id
+        self.interruption = Interruption()
+        """Ends what this hook waits for, from a signal handler such as an operator's ``on_kill``."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -68,7 +71,9 @@ class GptImgHook(BaseHook):
     def get_conn(self) -> SyncClient:
         """Return a client for the connection; close it, or use it in a ``with``."""
         with translated():
-            return SyncClient(self.settings, buckets=buckets_for(self.settings))
+            return SyncClient(
+                self.settings, buckets=buckets_for(self.settings), interruption=self.interruption
+            )
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow of the service's protocol to its end.

@@ -230,7 +230,7 @@ class GptImgBatchOperator(KeyedOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Submit no more, and say what becomes of the rest; nothing in flight can be cancelled."""
+        """End the work, and say what becomes of the rest; nothing in flight can be cancelled."""
         if self._failures is not None:
             self._failures.halt()
         self.log.warning(

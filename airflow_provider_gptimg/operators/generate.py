@@ -206,9 +206,9 @@ class GptImgGenerateOperator(StoringWait):
 
     def on_kill(self) -> None:
         """Note that Airflow ends the attempt, and say what becomes of the generation."""
-        super().on_kill()
         if self._memory is not None:
             self._memory.stop()
+        super().on_kill()  # comes last: it ends the wait
 
     def _carry_on(self, context: Context, facts: Asked, submission: Submission) -> Any:
         generation = self.generation = submission.generation

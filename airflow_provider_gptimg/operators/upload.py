@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
@@ -63,6 +64,15 @@ class GptImgUploadOperator(KeyedOperator):
         self.files = files
         self.conn_id = templated(conn_id)
 
+    @cached_property
+    def hook(self) -> GptImgHook:
+        """The hook of the task's connection."""
+        return GptImgHook(self.conn_id)
+
+    def on_kill(self) -> None:
+        """End the upload, which is free; a retry begins anew."""
+        self.hook.interruption.set()
+
     @leaves_reason
     def execute(self, context: Context) -> Uploads:
         """Check every file, then upload them.
@@ -73,9 +83,7 @@ class GptImgUploadOperator(KeyedOperator):
         """
         with templates_named(context, self.task_id), translated():
             files = _files(references(self.files, "files") or [])
-        urls = GptImgHook(self.conn_id).run(
-            upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE)
-        )
+        urls = self.hook.run(upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE))
         images = [
             UploadedImage(
                 index=index,

@@ -83,7 +83,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         """
         if not self.deferrable:
             try:
-                return super().execute(context)
+                with self.hook.interruption.reaches():  # Airflow's own sleep between two looks
+                    return super().execute(context)
             except AirflowSensorTimeout as error:
                 raise GptImgSensorTimeoutError(
                     f"{error} Generation {self._id()} was accepted and billed, and may still finish.",
@@ -97,7 +98,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
         try:
-            with templates_named(context, self.task_id):
+            with templates_named(context, self.task_id), self.hook.interruption.held_off():
                 return PokeReturnValue(*self._result(context))
         except GptImgError as error:
             # Airflow skips a deferred sensor for every AirflowException, a poking one only for some.

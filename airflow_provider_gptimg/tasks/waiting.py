@@ -208,7 +208,7 @@ class GenerationWait(KeyedOperator):
         self.defer_wait(context, generation_id, asked=asked or self.asked(), deadline=deadline)
 
     def on_kill(self) -> None:
-        """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
+        """Say what becomes of the generation, and end the wait; nobody can cancel it (contract: Status)."""
         if self.generation is not None:
             self.log.warning(
                 "Killed while waiting for generation %s, which was accepted and billed; a retry of the task "
@@ -216,6 +216,7 @@ class GenerationWait(KeyedOperator):
                 self.generation.id,
                 LIVES,
             )
+        self.hook.interruption.set()  # comes last: it raises
 
     def _look(self, generation_id: str, told: Mapping[str, Any]) -> Generation:
         if told.get("status") == "timeout":
