@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import urlsplit
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
 from airflow.sdk.definitions.asset import AssetRef, AssetUniqueKey
 
 from airflow_provider_gptimg.api.errors import invalid
@@ -58,7 +59,11 @@ class BatchEventExtra(TypedDict):
 
 
 def image_asset(
-    output_path: str, *, name: str | None = None, group: str = "asset", extra: dict[str, Any] | None = None
+    output_path: str | os.PathLike[str] | ObjectStoragePath,
+    *,
+    name: str | None = None,
+    group: str = "asset",
+    extra: dict[str, Any] | None = None,
 ) -> Asset:
     """Return the Asset for a folder of images, the same one however the folder is written.
 
@@ -80,9 +85,12 @@ def location(path: object) -> str:
 
     Object keys are kept as they are, because to a bucket ``a//b`` and ``a/b`` are two things.
 
-    :param path: an absolute path, or a URI that ``ObjectStoragePath`` opens.
+    :param path: an absolute path, or a URI that ``ObjectStoragePath`` opens; text, ``Path`` or
+        ``ObjectStoragePath``.
     :raises GptImgValidationError: if it is neither, or if Airflow's ``Asset`` would cut or reorder it.
     """
+    if isinstance(path, (os.PathLike, ObjectStoragePath)):
+        path = str(path)
     with translated():
         if not isinstance(path, str) or not path.strip():
             raise invalid(FIELD, path, _ALLOWED)

@@ -86,14 +86,14 @@ def measure(order: Order) -> Measured:
         task_id="images", items=items, output_path=f"file://{order.folder}/out", deferrable=False
     )
     ti = SimpleNamespace(
-        dag_id="bench", run_id="run", task_id="images", map_index=-1, try_number=1, max_tries=0
+        id="bench", dag_id="bench", run_id="run", task_id="images", map_index=-1, try_number=1, max_tries=0
     )
     ti.xcom_push = lambda key, value: None
     stopwatch = _Stopwatch()
     Storage.store = stopwatch.wrap(Storage.store)  # type: ignore[method-assign]
     before = resident_kib() / 1024
     began, cpu = time.monotonic(), time.process_time()
-    result = batch.execute({"ti": ti, "dag_run": SimpleNamespace(clear_number=0)})  # type: ignore[arg-type]
+    result = batch.execute({"ti": ti})  # type: ignore[arg-type]
     return Measured(
         completed=result["completed"],
         seconds=time.monotonic() - began,

@@ -34,12 +34,18 @@ def gptimg(url: str, interval: float, limit: float) -> Waiter:
 
     extra = {"query_rps": limit or UNLIMITED}
     _connect("gptimg_default", conn_type="gptimg", host=url, password=KEY, extra=extra)
-    return lambda number: GptImgGenerationTrigger(
-        generation_id=f"job-{number}",
-        conn_id="gptimg_default",
-        poll_interval=interval,
-        deadline=time.time() + PATIENCE,
-    )
+
+    def waiter(number: int) -> GptImgGenerationTrigger:
+        trigger = GptImgGenerationTrigger(
+            generation_id=f"job-{number}",
+            conn_id="gptimg_default",
+            poll_interval=interval,
+            deadline=time.time() + PATIENCE,
+        )
+        trigger.trigger_id = number  # as a triggerer does; without one it would not hold its event back
+        return trigger
+
+    return waiter
 
 
 def openai(url: str, interval: float, _limit: float) -> Waiter:

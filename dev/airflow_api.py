@@ -14,7 +14,7 @@ COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 PAGE = 100
 
 ANSWER_SECONDS = 120.0
-"""A cold API server on a busy machine is silent for a minute, while it builds what its first task asks for."""
+"""A cold API server on a busy machine is silent for a minute, while it builds what a task asks for."""
 
 
 class AirflowApi:

@@ -39,11 +39,10 @@ USER_AGENT = f"airflow-provider-gptimg/{__version__}"
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come about, if the settings do not allow less."""
 
-LANE_CONNECTIONS = 2
-MAX_LANES = 48
-"""An event loop's connections: many small pools instead of a large one. For each request httpx looks
-at every pair of a pool's connections, which with a hundred of them costs more than the call itself, and
-with eight a tenth of it."""
+LANE_CONNECTIONS = 1
+MAX_LANES = 96
+"""An event loop's connections: each in a pool of its own. For each request, and after it, httpx asks every
+connection of a pool whether it is still open, which with a hundred of them costs more than the call."""
 
 # httpx logs each URL at INFO, and httpcore each answer's headers at DEBUG: noise by the thousand in a
 # triggerer, and generation ids are enough to follow a wait. Who configures them keeps what they configured.
@@ -238,8 +237,9 @@ class AsyncClient:
                 built = _built(lane.http, self._settings.base_url, request)
                 response = await lane.http.send(built, stream=True)
                 try:
-                    answer.begin(response.headers)
-                    async for chunk in response.aiter_bytes():
+                    headers = _headers_of(response)
+                    answer.begin(headers)
+                    async for chunk in response.aiter_raw():
                         answer.add(chunk)
                 finally:
                     await response.aclose()
@@ -247,7 +247,7 @@ class AsyncClient:
             raise _broken(answer, error) from None
         finally:
             lane.calls -= 1
-        reply = answer.reply(response.status_code, response.headers)
+        reply = answer.reply(response.status_code, headers)
         self._buckets.heed(request.category, reply)
         return reply
 
@@ -257,7 +257,7 @@ class AsyncClient:
             if lane.calls < LANE_CONNECTIONS:
                 return lane
         if len(self._lanes) < MAX_LANES:
-            http = _opened(httpx.AsyncClient, self._settings, self._transport)
+            http = _opened(_AsyncHttp, self._settings, self._transport)
             self._lanes.append(_Lane(http))
             return self._lanes[-1]
         return min(self._lanes, key=lambda lane: lane.calls)
@@ -269,7 +269,41 @@ def _built(http: httpx.AsyncClient, base_url: str, request: Request) -> httpx.Re
     # Made by the thousand: what httpx would merge anew each time (base URL, headers, cookies, parameters)
     # is the same for all of them, and was a fifth of the cost of a call.
     extensions = {"timeout": http.timeout.as_dict()}
-    return httpx.Request("GET", f"{base_url}{request.path}", headers=http.headers, extensions=extensions)
+    url = _url(f"{base_url}{request.path}")
+    return httpx.Request("GET", url, headers=http.headers, extensions=extensions)
+
+
+@lru_cache(maxsize=4096)
+def _url(text: str) -> httpx.URL:
+    """Return an address taken apart; every wait asks for its own again and again."""
+    return httpx.URL(text)
+
+
+def _headers_of(response: httpx.Response) -> dict[str, str]:
+    """Return the headers by lower-case name. httpx guesses their encoding anew for each that is asked for."""
+    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
+
+
+class _NoCookies(httpx.Cookies):
+    """Takes no cookies, and does not read them: that was a fifteenth of the cost of a call."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Take none."""
+
+
+class _AsyncHttp(httpx.AsyncClient):
+    """An httpx client without cookies."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NO_COOKIE_JAR
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise NotImplementedError
+
+
+_NO_COOKIE_JAR = _NoCookies()
 
 
 @dataclass

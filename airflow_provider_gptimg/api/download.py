@@ -6,9 +6,11 @@ import hashlib
 import ipaddress
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,6 +27,12 @@ MAX_SECONDS = 600.0
 """A picture that takes longer is given up; the limit of each read is never reached drop by drop."""
 
 MAX_REDIRECTS = 3
+
+_PIECE = 1024 * 1024
+"""Bytes that are unpacked at a time: a small answer must not fill the memory."""
+
+_GZIP_OR_ZLIB = 47
+"""What zlib calls either of them, whichever it is."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,9 @@ def download(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Download:
-    """Write the picture at a result URL to ``file``.
+    """Write the picture at a result URL to ``file``, without what a CDN may have packed it in.
 
+    :param file: opened to write and read, and empty.
     :param clock: returns seconds from any moment on.
     :raises ApiError: EXPIRED where the service says it is gone, DOWNLOAD or UNREACHABLE otherwise.
     """
@@ -77,8 +86,8 @@ def download(
 
 
 def _write(answer: Fetched, file: BinaryIO, is_late: Callable[[], bool]) -> Download:
-    digest, length, start, end = hashlib.sha256(), 0, b"", b""
-    for chunk in answer.chunks:
+    digest, length, start = hashlib.sha256(), 0, b""
+    for chunk in _decoded(_counted(answer)):
         length += len(chunk)
         if length > MAX_IMAGE_BYTES:
             raise ApiError(Kind.DOWNLOAD, f"The image has more than {MAX_IMAGE_BYTES} bytes.")
@@ -88,16 +97,53 @@ def _write(answer: Fetched, file: BinaryIO, is_late: Callable[[], bool]) -> Down
             )
         digest.update(chunk)
         file.write(chunk)
-        start, end = (start + chunk)[:64] if len(start) < 64 else start, (end + chunk)[-16:]
-    promised = answer.headers.get("content-length", "")
-    if promised.isdigit() and int(promised) != length:
-        raise ApiError(Kind.DOWNLOAD, f"The image broke off after {length} of {promised} bytes.")
+        start = (start + chunk)[:64] if len(start) < 64 else start
     image_format = format_of(start)
     if image_format is None:
         raise ApiError(Kind.DOWNLOAD, f"This is no image; it begins {shorten(repr(start))}.")
-    if not is_whole(image_format, end):
+    if not is_whole(image_format, file):
         raise ApiError(Kind.DOWNLOAD, f"The {image_format} image is cut short after {length} bytes.")
     return Download(length, digest.hexdigest(), image_format)
+
+
+def _counted(answer: Fetched) -> Iterator[bytes]:
+    length = 0
+    for chunk in answer.chunks:
+        length += len(chunk)
+        yield chunk
+    promised = answer.headers.get("content-length", "")
+    if promised.isdigit() and int(promised) != length:
+        raise ApiError(Kind.DOWNLOAD, f"The image broke off after {length} of {promised} bytes.")
+
+
+def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a body without the compression that some CDNs put around it, although nobody asked for it.
+
+    Its first bytes tell, and not its headers: no picture begins as compressed data does, and some
+    servers leave the header out, or send it with what is not compressed.
+    """
+    start = next(chunks, b"")
+    if not _is_compressed(start):
+        yield start
+        yield from chunks
+        return
+    decoder = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+    try:
+        for chunk in chain((start,), chunks):
+            rest = chunk
+            while rest and not decoder.eof:
+                yield decoder.decompress(rest, _PIECE)
+                rest = decoder.unconsumed_tail
+        yield decoder.flush()
+    except zlib.error as error:
+        raise ApiError(
+            Kind.DOWNLOAD, f"The image came compressed and cannot be unpacked ({error})."
+        ) from None
+
+
+def _is_compressed(start: bytes) -> bool:
+    is_zlib = len(start) > 1 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0
+    return is_zlib or start[:1] == b"\x1f"
 
 
 def check_address(url: str, settings: Settings) -> None:

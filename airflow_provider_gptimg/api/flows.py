@@ -76,17 +76,20 @@ def call(
     give_up_at: float,
     attempts: int = CONNECT_ATTEMPTS,
     worth: Worth | None = None,
+    before_send: Callable[[], None] = lambda: None,
 ) -> Flow[Reply]:
     """Send one request, and again while the service surely did not accept it.
 
     That is after connect errors (``attempts`` times in all), and after 429 and 503
     ``rate_limit_unavailable`` until ``give_up_at``: those say "later", not "no" (contract: Errors).
 
+    :param before_send: called each time before the request is sent; what it raises ends the flow.
     :raises ApiError: every other failure, at once.
     """
     attempt = unanswered = 0
     while True:
         attempt += 1
+        before_send()
         try:
             reply = _reply(request, (yield Send(request, worth)))
             error = wire.error_in(reply, now=clock())
@@ -135,6 +138,11 @@ class Pace:
     interval: float = 5.0
     exponential: bool = False
     max_wait: float | None = None
+
+    @property
+    def is_advisable(self) -> bool:
+        """Whether a schedule may move the looks: somebody who says more than the interval wants just that."""
+        return not self.exponential and self.max_wait is None
 
     def pause(self, looks: int) -> float:
         """Return the seconds to sleep after ``looks`` looks."""
@@ -190,13 +198,13 @@ def wait(
     """Wait until a generation is completed, and return it with its images.
 
     :param deadline: Unix seconds; there is one last look at it.
-    :param first_look_after: seconds before the first look, the pace's own pause by default.
-    :param course: what was learned of such generations; it goes before the pace where it has advice.
+    :param first_look_after: seconds before the first look; by default what the course or the pace says.
+    :param course: what is known of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
     """
     looks, unknown = 0, set()
-    pause = pace.pause(1) if first_look_after is None else first_look_after
+    pause = _pause(pace, course, 1) if first_look_after is None else first_look_after
     while True:
         yield Sleep(_until(deadline, pause, clock))
         generation = yield from look(
@@ -212,8 +220,12 @@ def wait(
             on_unknown_status(generation.status)
         if clock() >= deadline:
             raise _timeout(generation_id, f"its status is still {generation.status!r}")
-        advised = course.pause() if course else None
-        pause = pace.pause(looks) if advised is None else max(MIN_PAUSE, advised)
+        pause = _pause(pace, course, looks)
+
+
+def _pause(pace: Pace, course: Course | None, looks: int) -> float:
+    advised = course.pause() if course else None
+    return pace.pause(looks) if advised is None else max(MIN_PAUSE, advised)
 
 
 def _until(deadline: float, pause: float, clock: Clock) -> float:

@@ -28,6 +28,7 @@ class Failures:
         self._lasting = 0
         self._first_lasting: ApiError | None = None
         self.is_halted = False
+        self._is_in_vain = False
 
     def add(self, error: ApiError) -> None:
         """Count the failure of an item."""
@@ -44,6 +45,15 @@ class Failures:
         """Leave the batch at once, for a reason that lies in no item."""
         self.is_halted = True
 
+    def end(self, completed: int) -> None:
+        """Note how many items are completed, now that all is over: with none the batch has failed."""
+        self._is_in_vain = completed == 0
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the batch as a whole has failed, once it was ended."""
+        return self.is_stopped or self._is_in_vain
+
     @property
     def is_stopped(self) -> bool:
         """Whether no more items are to be submitted."""
@@ -54,7 +64,8 @@ class Failures:
         """The failure for which a retry would end as this attempt does."""
         if self.stopped_by and self.stopped_by.kind in REFUSES_ALL:
             return self.stopped_by
-        return self._first_lasting if self._is_too_many(self._lasting) else None
+        all_last = self._is_in_vain and self._lasting == self.count
+        return self._first_lasting if all_last or self._is_too_many(self._lasting) else None
 
     def _is_too_many(self, count: int) -> bool:
         return self._most is not None and count > self._most

@@ -1,4 +1,4 @@
-"""Which batch of a task instance this is: a retry goes on, a Clear of a finished one starts another."""
+"""Which batch of a task instance this is, and where its records are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch.json_lines import write_lines
-from airflow_provider_gptimg.payment.identity import Series
+from airflow_provider_gptimg.compat.task_instance import place_of
+from airflow_provider_gptimg.files.names import shortened
+from airflow_provider_gptimg.files.place import MAX_NAME_BYTES, Place
+from airflow_provider_gptimg.payment.attempt import TaskFacts
+from airflow_provider_gptimg.payment.decision import OnClear
 
 FOLDER = ".gptimg"
 """Below the output path; each task instance has a folder of its own in it."""
@@ -21,12 +23,11 @@ FOLDER = ".gptimg"
 class Record:
     """What is kept of a task instance's batches, in storage.
 
-    :param number: tells the latest batch from those before: the ``base`` of the series of attempts that
-        began it, see :class:`~airflow_provider_gptimg.payment.identity.Series`.
+    :param number: tells the latest batch from those before.
     :param trusted: whether this was written before anything was submitted, so that the batch's journal
         knows of everything. Not so after somebody deleted it.
-    :param finished_in: the ``base`` of the series that finished the batch, None while it is not finished.
-        An unfinished batch is gone on with, also after a Clear: what is paid for is not paid again.
+    :param finished_in: the ``base`` of the attempt that finished the batch, see
+        :class:`~airflow_provider_gptimg.payment.decision.Facts`; None while it is not finished.
     """
 
     number: int
@@ -38,24 +39,26 @@ class BatchFolder:
     """Where a batch keeps its records: which one it is, and its journal.
 
     :param output_path: where the images go.
-    :param ti: the running task instance.
-    :param series: of the running attempt.
+    :param task: what Airflow says of the running attempt.
+    :param on_clear: whether a Clear after success makes everything anew.
     :raises ApiError: kind STORAGE, also for a record that is there and cannot be read.
     """
 
-    def __init__(self, output_path: str, ti: Any, conn_id: str, series: Series) -> None:
-        self._parts = [ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), conn_id]
+    def __init__(
+        self, output_path: str | Place, ti: Any, conn_id: str, task: TaskFacts, on_clear: OnClear
+    ) -> None:
+        self._parts = [*task.place, conn_id]
         self.stem = stem_of(ti, conn_id)
-        self._folder = ObjectStoragePath(output_path) / FOLDER / self.stem
+        self._folder = Place.of(output_path) / FOLDER / self.stem
         self._file = self._folder / "batch.json"
-        self._base = series.base
+        self._base = task.base
         kept = self._read()
-        self.record = _latest(kept, series)
+        self.record = _latest(kept, task, on_clear)
         if self.record != kept:
             self._write()
 
     @property
-    def journal(self) -> ObjectStoragePath:
+    def journal(self) -> Place:
         """The folder of the batch's journal."""
         return self._folder / str(self.record.number)
 
@@ -74,14 +77,14 @@ class BatchFolder:
 
     def _read(self) -> Record | None:
         try:
-            self._file.fs.invalidate_cache()  # of listings, which another process may have made old
-            return Record(**json.loads(self._file.read_text(encoding="utf-8")))
+            return Record(**json.loads(self._file.read()))
         except FileNotFoundError:
             return None
         except Exception as error:
             raise ApiError(
                 Kind.STORAGE,
-                f"The batch's record {self._file} cannot be read ({type(error).__name__}: {error}).",
+                f"The batch's record {self._file} cannot be read ({type(error).__name__}: {error}). A batch "
+                "needs the rights to list, read and write below output_path.",
             ) from error
 
     def _write(self) -> None:
@@ -91,20 +94,24 @@ class BatchFolder:
 def stem_of(ti: Any, conn_id: str) -> str:
     """Return what the files of a task instance's batches are named by, which no other task's are.
 
-    :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``, and its region in a
+        loop.
     """
     mapped = f"-{ti.map_index}" if ti.map_index >= 0 else ""
-    digest = _digest(ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), conn_id)
-    return f"{ti.task_id}{mapped}-{digest[:12]}"
+    ending = f"{mapped}-{_digest(*place_of(ti), conn_id)[:12]}"
+    return shortened(ti.task_id, MAX_NAME_BYTES - len(f"{ending}.jsonl")) + ending
 
 
-def _latest(kept: Record | None, series: Series) -> Record:
+def _latest(kept: Record | None, task: TaskFacts, on_clear: OnClear) -> Record:
+    """Return the record of the batch to work on: the one that is kept, or after a Clear a new one."""
     if kept is None:
-        return Record(series.base, trusted=series.is_fresh)
-    if kept.finished_in in (None, series.base):
-        return kept
-    # More than before, also where the task's ``retries`` were changed, which moves the base.
-    return Record(max(series.base, kept.number + 1), trusted=True)
+        is_first = task.try_number == 1 and not task.xcom_keys
+        return Record(task.base if on_clear == "new" else 0, trusted=is_first)
+    was_cleared_after_success = kept.finished_in not in (None, task.base)
+    if on_clear == "new" and was_cleared_after_success:
+        # More than before, also if the task's ``retries`` were changed, which moves the base.
+        return Record(max(task.base, kept.number + 1), trusted=True)
+    return kept
 
 
 def _digest(*parts: str) -> str:

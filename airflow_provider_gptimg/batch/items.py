@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.batch.columns import Columns, Record, no_prompt
+from airflow_provider_gptimg.batch.item_files import ENDINGS, ItemFile
+from airflow_provider_gptimg.batch.item_tables import ItemTable
+from airflow_provider_gptimg.batch.json_lines import plain_json
 from airflow_provider_gptimg.files.references import reference_texts, references
-from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE
+from airflow_provider_gptimg.result import PROMPT_CHARACTERS
 
-FIELDS = ("prompt", "size", "resolution", "n", "model", "reference_images", "extra_body")
-"""What an item may say of its request; the batch's own values stand in for what it does not say."""
+_TEXTS_OF_NOTHING = ("None", "nan")
+"""What templates and tables write for what is not there."""
 
-ENDINGS = (".jsonl", ".ndjson", ".csv")
-
-_SHOWN = 5
-"""So many bad items are named in one message."""
+_LABEL = 80
+"""Maximum number of characters of an id in a message."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class Item:
     :param index: its place in the batch, from 0.
     :param id: the author's own name for it, handed on as it is if JSON can say it, else as text.
     :param fields: what is asked for, with the batch's values filled in.
-    :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of how
-        many such items came before. So it does not depend on the item's place.
+    :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of the
+        item's id; without one, of how many such items came before. So it does not depend on its place.
     :param problem: why it cannot be asked for.
+    :param row: what else the author says of it, as plain JSON; it is only passed on.
     """
 
     index: int
@@ -44,13 +47,24 @@ class Item:
     fields: Mapping[str, Any]
     digest: str
     problem: ApiError | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What messages call it: ``item 'sku-7'``; ``item 3`` where it has no id."""
+        return label_of(self.index, self.id)
 
     @property
     def shown(self) -> dict[str, Any]:
         """What a journal keeps of the request, for those who look on before there is a manifest."""
         names = ("model", "size", "resolution")
         prompt = str(self.fields.get("prompt"))[:PROMPT_CHARACTERS]
-        return {"index": self.index, "prompt": prompt, **{name: self.fields.get(name) for name in names}}
+        return {
+            "index": self.index,
+            "id": self.id,
+            "prompt": prompt,
+            **{name: self.fields.get(name) for name in names},
+        }
 
     def request(self, *, with_files: bool = True) -> GenerationRequest:
         """Return the request, checked.
@@ -68,77 +82,124 @@ class Item:
 class Items:
     """All items of a batch; iterating reads them anew.
 
-    :param source: prompts and dicts, or the path or URI of a JSONL or CSV file of them.
+    :param source: prompts and dicts, a DataFrame, or the path or URI of a file of JSON lines or CSV.
     :param defaults: the batch's own values.
     :param identity: the batch's, which goes into each item's.
+    :param columns: which column or key is which.
+    :param needs_ids: whether an item without an id cannot be made, because files are named by it.
+    :raises ApiError: INVALID if the source is none of these.
     """
 
-    def __init__(self, source: object, defaults: Mapping[str, Any], identity: str) -> None:
-        self._source = source
+    def __init__(
+        self,
+        source: object,
+        defaults: Mapping[str, Any],
+        identity: str,
+        columns: Columns,
+        *,
+        needs_ids: bool = False,
+    ) -> None:
+        self.source = _opened(source, columns)
         self._defaults = defaults
         self._identity = identity
+        self._columns = columns
+        self._needs_ids = needs_ids
 
     def __iter__(self) -> Iterator[Item]:
         seen: Counter[bytes] = Counter()
-        for index, given in enumerate(_read(self._source)):
-            try:
-                name, fields = self._fields(given)
-                text, problem = _canonical(fields), None
-            except ApiError as error:
-                name, fields, problem = None, {"prompt": _shown(given)}, error
-                text = _canonical(fields)
-            sent = hashlib.sha256(text.encode()).digest()
-            made_of = f"{self._identity}\0{sent.hex()}\0{seen[sent]}"
+        for index, given in enumerate(self.source):
+            yield self._item(index, given, seen)
+
+    @property
+    def skipped(self) -> int:
+        """How many rows said nothing when they were last read."""
+        return self.source.skipped if isinstance(self.source, (ItemFile, ItemTable)) else 0
+
+    def _item(self, index: int, given: object, seen: Counter[bytes]) -> Item:
+        name, row = None, dict[str, Any]()
+        try:
+            said, row = self._said(given)
+            name = _name(said.pop("id", None))
+            if name is None and self._needs_ids:
+                raise invalid("id", None, "file_name has {id} in it, so every item needs one")
+            fields = self._fields(given, said)
+            text, problem = canonical(fields), None
+        except ApiError as error:
+            fields, problem = {"prompt": _shown(given)}, error
+            text = canonical(fields)
+        sent = hashlib.sha256(text.encode()).digest()
+        if name is None:
+            which = str(seen[sent])
             seen[sent] += 1
-            digest = hashlib.sha256(made_of.encode()).hexdigest()[:40]
-            yield Item(index, name, fields, digest, problem)
+        else:
+            which = f"id\0{json.dumps(str(name))}"
+        made_of = f"{self._identity}\0{sent.hex()}\0{which}"
+        digest = hashlib.sha256(made_of.encode()).hexdigest()[:40]
+        return Item(index, name, fields, digest, problem, row)
 
-    def check(self) -> tuple[int, list[tuple[int, ApiError]]]:
-        """Return how many items there are, and the index and error of each that cannot be asked for.
-
-        Nothing is sent, and no reference image is read.
-
-        :raises ApiError: INVALID if the items cannot be read, or there are none.
-        """
-        total, problems = 0, []
-        for item in self:
-            total += 1
-            try:
-                if item.problem is not None:
-                    raise item.problem
-                item.request(with_files=False)
-            except ApiError as error:
-                problems.append((item.index, error))
-        if total == 0:
-            raise invalid("items", self._source, "there is no item")
-        return total, problems
-
-    def _fields(self, given: object) -> tuple[Any, dict[str, Any]]:
+    def _said(self, given: object) -> tuple[dict[str, Any], dict[str, Any]]:
         if isinstance(given, str):
-            given = {"prompt": given}
+            return {"prompt": given}, {}
         if not isinstance(given, Mapping):
             raise invalid("items", given, "a prompt or a dict of request fields is needed")
-        unknown = [name for name in given if name not in (*FIELDS, "id")]
-        if unknown:
-            raise invalid("items", dict(given), f"{unknown[0]!r} is none of {', '.join(FIELDS)}, id")
-        own = {name: value for name, value in given.items() if name != "id" and value is not None}
+        said, row = self._columns.split(given)
+        return said, {name: plain_json(value) for name, value in row.items()}
+
+    def _fields(self, given: object, said: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(given, Mapping) and "prompt" not in said:
+            raise invalid("prompt", None, no_prompt(given, "keys"))
+        _check_said(said, is_record=isinstance(given, Record))
+        own = {name: value for name, value in said.items() if value is not None}
+        if isinstance(given, Record) and isinstance(own.get("n"), float) and own["n"].is_integer():
+            own["n"] = int(own["n"])  # tables make all numbers of a column floats where a cell is empty
         fields = {**self._defaults, **own}
         if fields.get("reference_images") is not None:
             fields["reference_images"] = reference_texts(fields["reference_images"])
-        name = given.get("id")
-        return name if name is None or isinstance(name, (str, int, float)) else str(name), fields
+        return fields
 
 
-def refusal(total: int, problems: list[tuple[int, ApiError]]) -> ApiError:
-    """Return the error for items that cannot be asked for."""
-    named = "; ".join(f"item {index}: {error.message}" for index, error in problems[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return ApiError(
-        Kind.INVALID, f"{len(problems)} of {total} items are not allowed: {named}{more}", field="items"
-    )
+def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
+    """Check that nothing came out as nothing which the author surely did not want to leave out.
+
+    :param is_record: whether it is of a file or table, where an empty cell is how to leave something out.
+    :raises ApiError: INVALID.
+    """
+    prompt = said.get("prompt")
+    if prompt is None and is_record:
+        raise invalid("prompt", prompt, "it must not be empty")
+    if isinstance(prompt, str) and prompt.strip() in _TEXTS_OF_NOTHING:
+        raise invalid("prompt", prompt, "it is the text of a value that is missing")
+    if "reference_images" in said and said["reference_images"] is None and not is_record:
+        raise invalid(
+            "reference_images",
+            None,
+            "it came out as nothing; an item without reference images has no such key, or an empty list",
+        )
 
 
-def _canonical(fields: Mapping[str, Any]) -> str:
+def label_of(index: int, name: object) -> str:
+    """Return what messages call the item with an index and an id, None where it has no id."""
+    if name is None:
+        return f"item {index}"
+    shown = repr(str(name))
+    return f"item {shown if len(shown) <= _LABEL else f'{shown[:_LABEL]}…'}"
+
+
+def _name(given: object) -> Any:
+    """Return an item's own name as JSON can say it, None where it has none."""
+    if isinstance(given, float):
+        if math.isnan(given):
+            return None
+        return int(given) if given.is_integer() else str(given)
+    if given is None or isinstance(given, int):
+        return given
+    name = str(given).strip()
+    if "\0" in name:
+        raise invalid("id", name, "a NUL cannot be stored by every database")
+    return name or None
+
+
+def canonical(fields: Mapping[str, Any]) -> str:
     """Return the same text for the same fields; a value that JSON cannot say will be refused."""
     try:
         return json.dumps(fields, sort_keys=True, default=str)
@@ -153,62 +214,16 @@ def _shown(given: object) -> str:
         return f"<{type(given).__name__}>"
 
 
-def _read(source: object) -> Iterable[object]:
-    if isinstance(source, (ObjectStoragePath, os.PathLike)):
-        source = str(source)
-    if isinstance(source, str):
-        return _read_file(source)
+def _opened(source: object, columns: Columns) -> Iterable[object]:
+    if isinstance(source, (str, ObjectStoragePath, os.PathLike)):
+        return ItemFile(str(source), columns)
+    if ItemTable.is_one(source):
+        return ItemTable(source, columns)
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise invalid(
-            "items", source, f"a list of prompts and dicts is needed, or a file ending {', '.join(ENDINGS)}"
+            "items",
+            source,
+            f"a list of prompts and dicts is needed, a DataFrame, or a file ending {', '.join(ENDINGS)}",
         )
-    return source
-
-
-def _read_file(where: str) -> Iterator[object]:
-    if where.lstrip()[:1] in ("[", "{", "("):
-        raise invalid("items", where, TEXT_OF_A_VALUE)
-    if not where.lower().endswith(ENDINGS):
-        raise invalid("items", where, f"the path of a file is needed, ending {', '.join(ENDINGS)}")
-    read = _read_csv if where.lower().endswith(".csv") else _read_jsonl
-    try:
-        # utf-8-sig: spreadsheets write a byte order mark.
-        with ObjectStoragePath(where).open("r", encoding="utf-8-sig", newline="") as lines:  # type: ignore[no-untyped-call]
-            # Line by line: what Airflow 3.0 opens cannot be iterated over.
-            yield from read(where, iter(lines.readline, ""))
-    except ApiError:
-        raise
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise invalid("items", where, f"it cannot be read ({error})") from None
-    except Exception as error:
-        raise ApiError(
-            Kind.STORAGE, f"The items {where} cannot be read ({type(error).__name__}: {error})."
-        ) from error
-
-
-def _read_jsonl(where: str, lines: Iterable[str]) -> Iterator[object]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise invalid("items", where, f"line {number} is not JSON ({error})") from None
-
-
-def _read_csv(where: str, lines: Iterable[str]) -> Iterator[object]:
-    rows = csv.DictReader(lines)
-    for row in rows:
-        if None in row or None in row.values():
-            raise invalid("items", where, f"line {rows.line_num} has not as many cells as the first line")
-        yield {name.strip(): _cell(name.strip(), cell) for name, cell in row.items() if cell.strip()}
-
-
-def _cell(name: str, cell: str) -> object:
-    """Return the value that a text stands for in its column."""
-    is_json = name in ("n", "extra_body") or (name == "reference_images" and cell.lstrip().startswith("["))
-    if not is_json:
-        return cell
-    try:
-        return json.loads(cell)
-    except ValueError:
-        return cell  # refused by the check of its field, which names it
+    # Results of mapped tasks come as a sequence that asks the API server for each, each time.
+    return list(source)

@@ -21,6 +21,8 @@ from typing import IO, Any
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.batch.json_lines import read_records, storage_named, write_lines
+from airflow_provider_gptimg.files.place import Place, remove_all
+from airflow_provider_gptimg.payment.receipt import Receipt
 
 INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "failed"
 """States of an item, in the order of its life."""
@@ -44,21 +46,26 @@ class State:
 
     :param status: one of the states above.
     :param attempt: the try number of the task that noted it.
-    :param generation_id: of its latest submission that was answered; so also the next three.
-    :param submissions: how many times the item has surely or possibly paid.
-    :param submitted_at: Unix seconds.
-    :param reason: the kind of its error, where it failed.
+    :param receipt: what was paid for, if a submission of it was answered.
+    :param reason: the kind of its error, if it failed.
     :param index: the item's place when it was completed.
     """
 
     status: str
     attempt: int
-    generation_id: str | None = None
-    ordinal: int = 1
-    submissions: int = 0
-    submitted_at: float = 0.0
+    receipt: Receipt | None = None
     reason: str | None = None
     index: int | None = None
+
+
+def is_newer(record: Mapping[str, Any], known_status: str, known_attempt: int) -> bool:
+    """Return whether a record of an item goes before what is known of it, in the order of the segments.
+
+    An attempt that was thought dead may still write. It only counts if it completed the item: a completed
+    item stays completed unless a later attempt says otherwise.
+    """
+    completes = record["status"] == COMPLETED and known_status != COMPLETED
+    return bool(record["attempt"] >= known_attempt or completes)
 
 
 class Journal:
@@ -68,10 +75,10 @@ class Journal:
     :param attempt: the try number of the task.
     """
 
-    def __init__(self, folder: ObjectStoragePath, attempt: int) -> None:
+    def __init__(self, folder: Place | ObjectStoragePath, attempt: int) -> None:
         self.states: dict[str, State] = {}
         self.attempt = attempt
-        self._folder = folder
+        self._folder = Place.of(folder)
         self._name = uuid.uuid4().hex[:8]
         self._next = 0
         self._unwritten: list[str] = []
@@ -106,8 +113,7 @@ class Journal:
             while some := list(islice(lines, SEGMENT_LINES)):
                 self._put_segment(some)
             with storage_named(self._folder):
-                for path in segments:
-                    path.unlink(missing_ok=True)
+                remove_all(segments)
 
     def note(self, digest: str, status: str, **facts: Any) -> None:
         """Note an item's new state; :meth:`flush` writes it.
@@ -115,10 +121,7 @@ class Journal:
         :param facts: more that is known of it. What is known of its submission is kept from note to note.
         """
         known = self.states.get(digest)
-        kept = {}
-        if known and known.generation_id:
-            names = ("generation_id", "ordinal", "submissions", "submitted_at")
-            kept = {name: getattr(known, name) for name in names}
+        kept = known.receipt.as_json() if known and known.receipt else {}
         record = {"key": digest, "status": status, "attempt": self.attempt, **kept, **facts}
         line = json.dumps(record)
         with self._noting:
@@ -160,7 +163,7 @@ class Journal:
 
             yield record
 
-    def _spooled(self, spool: IO[str], segments: list[ObjectStoragePath]) -> dict[str, int]:
+    def _spooled(self, spool: IO[str], segments: list[Place]) -> dict[str, int]:
         """Write all records to a local file, and return where the latest of each item begins."""
         places = {}
         for record in read_records(segments):
@@ -173,29 +176,21 @@ class Journal:
         write_lines(self._folder / f"{self._next:08}-{self._name}.jsonl", lines)
         self._next += 1
 
-    def _segments(self) -> list[ObjectStoragePath]:
+    def _segments(self) -> list[Place]:
         with storage_named(self._folder):
-            self._folder.fs.invalidate_cache()  # of listings, which another process may have made old
-            if not self._folder.exists():
-                return []
-            found = [path for path in self._folder.iterdir() if SEGMENT.fullmatch(path.name)]
-            return sorted(found, key=lambda path: path.name)
+            return [self._folder / name for name in sorted(self._folder.files()) if SEGMENT.fullmatch(name)]
 
     def _learn(self, record: Mapping[str, Any]) -> bool:
         """Take a record for the latest of its item; return False for one that says nothing new."""
         if not {"key", "status", "attempt"} <= record.keys():
             return False
         known = self.states.get(record["key"])
-        is_news = record["status"] == COMPLETED and known and known.status != COMPLETED
-        if known and record["attempt"] < known.attempt and not is_news:
-            return False  # by an attempt that was thought dead
+        if known and not is_newer(record, known.status, known.attempt):
+            return False
         self.states[record["key"]] = State(
             status=record["status"],
             attempt=record["attempt"],
-            generation_id=record.get("generation_id"),
-            ordinal=record.get("ordinal", 1),
-            submissions=record.get("submissions", 0),
-            submitted_at=record.get("submitted_at", 0.0),
+            receipt=Receipt.read(record),
             reason=(record.get("error") or {}).get("reason"),
             index=record.get("index"),
         )

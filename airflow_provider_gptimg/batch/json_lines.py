@@ -10,28 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.api.errors import ApiError, Kind
-from airflow_provider_gptimg.files.storage import move
+from airflow_provider_gptimg.files.place import Place
 
 _READERS = 8
 
 
-def write_lines(path: ObjectStoragePath, lines: Iterable[str]) -> None:
+def write_lines(path: Place, lines: Iterable[str]) -> None:
     """Write a file of lines, whole under its name or not at all.
 
     :raises ApiError: kind STORAGE.
     """
     with storage_named(path), tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
-        local = Path(scratch) / "lines"
+        local = Path(scratch) / "lines.jsonl"
         # Half a surrogate pair, in a prompt that was refused for it, so becomes its escape in JSON.
         with local.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in lines)
-        move(local, path)
+        path.put(local)
 
 
-def read_records(paths: Sequence[ObjectStoragePath]) -> Iterator[dict[str, Any]]:
+def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects in some small files, in order; what is none, a crash or somebody else left.
 
     :raises ApiError: kind STORAGE.
@@ -46,8 +44,26 @@ def read_records(paths: Sequence[ObjectStoragePath]) -> Iterator[dict[str, Any]]
                             yield record
 
 
+def strict_json(value: object) -> str:
+    """Return a value as JSON that every reader takes: null for NaN, texts for what JSON cannot say."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(plain_json(value), ensure_ascii=False)
+
+
+def plain_json(value: object) -> Any:
+    """Return what is left of a value after it was written as JSON and read again."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    try:
+        return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+    except (TypeError, ValueError, RecursionError):  # odd keys, or a list that holds itself
+        return f"<{type(value).__name__}>"
+
+
 @contextlib.contextmanager
-def storage_named(path: ObjectStoragePath) -> Iterator[None]:
+def storage_named(path: Place) -> Iterator[None]:
     """Turn whatever a storage raises into an error that names the place."""
     try:
         yield
@@ -59,6 +75,6 @@ def storage_named(path: ObjectStoragePath) -> Iterator[None]:
         ) from error
 
 
-def _read(path: ObjectStoragePath) -> str:
+def _read(path: Place) -> str:
     with storage_named(path):
-        return path.read_bytes().decode(errors="replace")
+        return path.read().decode(errors="replace")

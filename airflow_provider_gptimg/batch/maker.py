@@ -12,17 +12,16 @@ from typing import NamedTuple
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
 from airflow_provider_gptimg.api.errors import ApiError
-from airflow_provider_gptimg.api.flows import Flow, Send, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.polling.schedule import Course, kind_of
-from airflow_provider_gptimg.api.wire import Reply
 from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.plan import Order
 from airflow_provider_gptimg.payment.identity import Identity
-from airflow_provider_gptimg.payment.submission import Known, Reconciler, Submission
+from airflow_provider_gptimg.payment.receipt import Receipt
+from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect
 
 
@@ -73,14 +72,14 @@ class Maker:
                     await self._store(item, generation, known)
             finally:
                 self._order.progress.in_flight -= 1
-        except _Withdrawn as withdrawn:
+        except Withdrawn as withdrawn:
             if withdrawn.surely and self._order.is_fresh(state):
                 self._journal.note(item.digest, WITHDRAWN)
         except ApiError as error:
             self._fail(item, error)
 
-    async def _found(self, item: Item, state: State | None) -> tuple[Generation, Known]:
-        known = _known(state)
+    async def _found(self, item: Item, state: State | None) -> tuple[Generation, Receipt]:
+        known = state.receipt if state else None
         if state and known and self.is_under_way(state):
             generation = await self._client.run(
                 flows.look(
@@ -92,22 +91,15 @@ class Maker:
             )
             return generation, known
         if self._order.failures.is_stopped:
-            raise _Withdrawn(surely=True)
+            raise Withdrawn(surely=True)
         submission = await self._submitted(item, self._order.is_fresh(state), known)
         self._activity.moved()
-        now_known = Known(
-            generation_id=submission.generation.id,
-            ordinal=submission.ordinal,
-            submissions=submission.submissions,
-            submitted_at=submission.submitted_at,
-        )
-        self._journal.note(item.digest, SUBMITTED, shown=item.shown, **vars(now_known))
-        return submission.generation, now_known
+        self._journal.note(item.digest, SUBMITTED, shown=item.shown, **submission.receipt.as_json())
+        return submission.generation, submission.receipt
 
-    async def _submitted(self, item: Item, is_fresh: bool, known: Known | None) -> Submission:
+    async def _submitted(self, item: Item, is_fresh: bool, known: Receipt | None) -> Submission:
         if item.problem is not None:
             raise item.problem
-        log = self._order.log.info if known else self._order.log.warning
         request = await asyncio.to_thread(item.request)
         reconciler = Reconciler(
             request=request,
@@ -117,32 +109,33 @@ class Maker:
             on_ambiguous=self._rules.on_ambiguous,
             give_up_at=time.time() + self._rules.timeout,
             clock=time.time,
-            # Of what the journal knows it is no news that it is found.
-            report=lambda sentence: log("Item %d: %s", item.index, sentence),
+            report=lambda sentence: self._order.log.warning("For %s: %s", item.label, sentence),
+            note=lambda sentence: self._order.log.info("For %s: %s", item.label, sentence),
+            may_submit=lambda: not self._order.failures.is_stopped,
         )
-        return await self._client.run(_unless(lambda: self._order.failures.is_stopped, reconciler.submit()))
+        return await self._client.run(reconciler.submit())
 
-    async def _completed(self, item: Item, generation: Generation, known: Known) -> Generation:
+    async def _completed(self, item: Item, generation: Generation, known: Receipt) -> Generation:
         if generation.is_final:
             return generation
         fields, deadline = item.fields, self._deadline(known)
         kind = kind_of(fields["model"], fields["resolution"], fields["n"])
-        schedule = self._client.schedules.of(kind)
+        pace, schedule = self._rules.pace, self._client.schedules.of(kind)
         self.waiting[item.digest] = Waiting(generation.id, deadline, kind)
         try:
             return await self._client.run(
                 flows.wait(
                     generation.id,
-                    pace=self._rules.pace,
+                    pace=pace,
                     deadline=deadline,
                     clock=time.time,
-                    course=Course(schedule, self._rules.pace.interval, time.time, since=known.submitted_at),
+                    course=Course(schedule, pace.interval, time.time, since=known.submitted_at),
                 )
             )
         finally:
             del self.waiting[item.digest]
 
-    async def _store(self, item: Item, generation: Generation, known: Known) -> None:
+    async def _store(self, item: Item, generation: Generation, known: Receipt) -> None:
         asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions}
         request = item.request(with_files=False)
         size = pixels(request.model, request.size, request.resolution)
@@ -159,7 +152,7 @@ class Maker:
             index=item.index,
             shown=item.shown,
             images=list(result["images"]),
-            **vars(known),
+            **known.as_json(),
             **times,
         )
 
@@ -172,55 +165,9 @@ class Maker:
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
-        self._order.log.warning("Item %d failed: %s", item.index, error)
+        self._order.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
             self._order.log.warning("No more items are submitted; those in flight are waited for and stored.")
 
-    def _deadline(self, known: Known) -> float:
-        return known.submitted_at + self._rules.timeout
-
-
-class _Withdrawn(Exception):  # noqa: N818 - nothing went wrong
-    """An item is not to be submitted any more.
-
-    :param surely: whether nothing of it was sent.
-    """
-
-    def __init__(self, *, surely: bool) -> None:
-        super().__init__()
-        self.surely = surely
-
-
-def _unless(is_stopped: Callable[[], bool], flow: Flow[T]) -> Flow[T]:
-    """Go through a flow, but end it before it submits anything once that is stopped."""
-    reply: Reply | None = None
-    sent = False
-    step = next(flow)
-    try:
-        while True:
-            if isinstance(step, Send) and step.request.category == "submit":
-                if is_stopped():
-                    raise _Withdrawn(surely=not sent)
-                sent = True
-            try:
-                reply = yield step
-            except ApiError as error:
-                step = flow.throw(error)
-            else:
-                step = flow.send(reply)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        flow.close()
-
-
-def _known(state: State | None) -> Known | None:
-    if state is None or state.generation_id is None:
-        return None
-    return Known(
-        generation_id=state.generation_id,
-        ordinal=state.ordinal,
-        submissions=state.submissions,
-        submitted_at=state.submitted_at,
-    )
+    def _deadline(self, known: Receipt) -> float:
+        return (known.submitted_at or time.time()) + self._rules.timeout

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
-from airflow.sdk import ObjectStoragePath
-
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
-from airflow_provider_gptimg.batch.json_lines import write_lines
+from airflow_provider_gptimg.batch.json_lines import strict_json, write_lines
 from airflow_provider_gptimg.batch.progress import Progress
+from airflow_provider_gptimg.files.place import Place
 
 FAILURES = 20
 """So many failed items go into XCom; the manifest has them all."""
@@ -46,7 +44,7 @@ class BatchResult(TypedDict):
 class Manifest:
     """The manifest at one place, and what was counted while it was written."""
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: Place) -> None:
         self.uri = str(path)
         self.images = self.submissions = 0
         self.failures: list[Failure] = []
@@ -85,8 +83,7 @@ class Manifest:
                     generation_id=line["generation_id"],
                 )
             )
-        # What was refused may be anything.
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return strict_json(line)
 
 
 def _lines(items: Items, record_of: Callable[[str], Mapping[str, Any] | None]) -> Iterator[Mapping[str, Any]]:
@@ -103,6 +100,7 @@ def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
         "id": item.id,
         "status": record["status"],
         "request": item.fields,
+        "row": item.row,
         "generation_id": record.get("generation_id"),
         "submissions": record.get("submissions", 0),
         "uris": [image["uri"] for image in images],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook
     from airflow.sdk.bases.decorator import determine_kwargs
+    from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.io.fs import has_fs
 else:
+    from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
+
     try:
         from airflow.sdk.io.fs import has_fs
     except ImportError:  # Airflow 3.0
@@ -49,6 +52,7 @@ TRIGGER_TIMEOUT = "Trigger timeout"
 """What it then gives as the reason, where the time limit of the deferral was over."""
 
 __all__ = [
+    "SET_DURING_EXECUTION",
     "TRIGGER_FAIL",
     "TRIGGER_TIMEOUT",
     "AirflowException",

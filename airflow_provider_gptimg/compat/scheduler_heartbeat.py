@@ -25,13 +25,14 @@ _looks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, asyncio.Task[s
 )
 
 
-async def next_beat() -> None:
-    """Return after the scheduler's next heartbeat, or at once where its heartbeat cannot be seen."""
+async def next_beat() -> bool:
+    """Return True after the scheduler's next heartbeat; False at once where its heartbeat cannot be seen."""
     first = await _last_beat()
     latest = first
     while latest is not None and latest == first:
         await asyncio.sleep(LOOK_EVERY)
         latest = await _last_beat()
+    return latest is not None
 
 
 async def beat_within(seconds: float) -> str | None:

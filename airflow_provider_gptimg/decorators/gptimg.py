@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from airflow.sdk.bases.decorator import task_decorator_factory
 
@@ -12,6 +12,9 @@ from airflow_provider_gptimg.decorators.operator import GptImgDecoratedOperator
 P = ParamSpec("P")
 
 if TYPE_CHECKING:
+    import os
+
+    from airflow.sdk import ObjectStoragePath
     from airflow.sdk.bases.decorator import _TaskDecorator
     from airflow.sdk.definitions._internal.expandinput import (
         OperatorExpandArgument,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.templater import LiteralValue
     from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
+    from airflow_provider_gptimg.payment.decision import OnClear
     from airflow_provider_gptimg.payment.submission import OnDoubt
 
     R = TypeVar("R", bound=str | LiteralValue | Mapping[str, Any])
@@ -68,7 +72,7 @@ def gptimg_task(
     model: str | XComArg | None = ...,
     reference_images: Any = ...,
     extra_body: Mapping[str, Any] | XComArg | None = ...,
-    output_path: str | XComArg | None = ...,
+    output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = ...,
     file_name: str | XComArg | None = ...,
     verify_images: bool = ...,
     conn_id: str | XComArg = ...,
@@ -77,7 +81,9 @@ def gptimg_task(
     end_from_trigger: bool = ...,
     poll_interval: float = ...,
     timeout: float = ...,
-    reattach: bool | Literal["or_fail"] = ...,
+    durable: bool = ...,
+    on_clear: OnClear = ...,
+    on_expired: OnDoubt = ...,
     on_ambiguous_submit: OnDoubt = ...,
     **kwargs: Any,
 ) -> _Decorator: ...

@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.bases.decorator import DecoratedOperator
-
-# The same private place from Airflow 3.0 to 3.3; Apache's own providers have it from there too.
-from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from jinja2 import TemplateError
 
 from airflow_provider_gptimg.api.errors import ApiError
-from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.compat.imports import determine_kwargs
-from airflow_provider_gptimg.decorators.returned import Answers
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.compat.imports import SET_DURING_EXECUTION, determine_kwargs
+from airflow_provider_gptimg.decorators.returned import ReturnedRequests
 from airflow_provider_gptimg.exceptions import GptImgValidationError
 from airflow_provider_gptimg.files.references import reference_texts
-from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
-from airflow_provider_gptimg.payment.submission import Submission
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
+from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator, problem_of
+from airflow_provider_gptimg.payment.decision import Action
+from airflow_provider_gptimg.payment.identity import hash_of
+from airflow_provider_gptimg.result import Result
+from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.request import FIELDS, TaskRequest
+from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-SENT = ("size", "resolution", "n", "model", "reference_images", "extra_body")
-"""Request fields that can be declared in the decorator; the function may return each of them too."""
-
-RETURNABLE = ("prompt", *SENT, "output_path", "file_name")
-"""What a dict may hold that the function returns."""
-
-NO_REQUEST = GenerationRequest(prompt="")
-"""In place of the request where only the identity is asked for, which does not depend on it."""
-
 _SHOWN = 200
-"""So many characters of a wrong value go into a message."""
+"""Characters of a wrong value that go into a message, at most."""
 
 
 class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
     """Calls the function, and makes the images that it asks for.
 
-    Takes the arguments of :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`
-    but for ``prompt``. What the function returns goes before what they declare, and is rendered as
+    Takes the arguments of :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`,
+    without ``prompt``. What the function returns goes before what they declare, and is rendered as
     templates, as ``@task.bash`` does it: return ``airflow.sdk.literal(text)`` for a text from elsewhere,
     or whoever wrote it can read whatever templates can.
 
@@ -71,8 +61,6 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
     # also when it ends or defers (Airflow 3.0 to 3.3).
     overwrite_rtif_after_execution = True
 
-    _returned: Mapping[str, Any] | None = None
-
     def __init__(
         self,
         *,
@@ -88,73 +76,49 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             )
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
-    @leaves_reason
     def execute(self, context: Context) -> Any:
         """Call the function, then submit, wait and hand on.
 
         :raises GptImgValidationError: if the function returns no request, or a wrong one; nothing was sent.
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
-        self._take(self._answer(context))
-        # Not that of DecoratedOperator, which in Airflow 3.0 fails after the fact with multiple outputs.
-        return self._each_on_its_own(context, GptImgGenerateOperator.execute(self, context))
+        # Not the method of DecoratedOperator, which would hand on what the function returns.
+        return GptImgGenerateOperator.execute(self, context)
 
-    def execute_complete(
-        self, context: Context, event: Any = None, *, returned: Mapping[str, Any] | None = None, **kept: Any
-    ) -> Any:
-        """Go on after the trigger's event, without calling the function again.
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
+        """Ask the function what to make, then go the same way as every other task."""
+        attempt = self.open_attempt(context, resumed=resumed)
+        declared = TaskRequest.of(self)
+        # The function may return something else in a retry, so the identity is made of what is declared.
+        decision = attempt.decide(hash_of({**declared.declared(), "conn_id": self.conn_id}))
+        digest = attempt.identity(decision).digest
+        returned = self._returned(context, digest, is_new=decision.action is Action.SUBMIT)
+        wanted = declared.with_fields(returned)
+        self._show(returned)
+        with self._blamed(returned), templates_named(context, self.task_id):
+            self.check_storage(context, wanted)
+            request = wanted.checked(self.hook.settings.default_model)
+        if (problem := problem_of(request)) and decision.receipt is None:
+            decision = attempt.decide(None, problem)
+        self._show(decision.asked or {})
+        return self.make(context, attempt, decision, wanted, request, may_defer=may_defer, returned=returned)
 
-        :param returned: what it returned before the deferral.
-        """
-        answers = Answers(context, self.log)
-        returned = returned or answers.here()
-        if returned is None and answers.durable:
-            returned = answers.recall(self.digest(context))
-        if returned is not None:
-            self._take(returned)
-        return self._each_on_its_own(context, super().execute_complete(context, event, **kept))
+    def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
+        """Return the result of a generation that is over, and note that it was given."""
+        wanted = TaskRequest.of(self).with_fields(kept.returned or {})
+        self._show(kept.returned or {})
+        self._show(kept.asked)
+        return self.give(context, generation, kept, wanted)
 
-    def defer(
-        self,
-        *,
-        trigger: Any,
-        method_name: str,
-        kwargs: dict[str, Any] | None = None,
-        timeout: timedelta | float | None = None,
-    ) -> NoReturn:
-        """Defer, and keep what the function returned for the process that resumes."""
-        kept = {**(kwargs or {}), "returned": self._returned}
-        super().defer(trigger=trigger, method_name=method_name, kwargs=kept, timeout=timeout)
-
-    def asked(self) -> Asked:
-        """Return what a result repeats of the request, as far as it is known."""
-        if self._returned is None:  # its trigger died (before Airflow 3.3)
-            return {**NOTHING_ASKED, "submissions": 1}
-        return super().asked()
-
-    @cached_property
-    def _declared(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*RETURNABLE, "conn_id")}
-
-    def _take(self, returned: Mapping[str, Any]) -> None:
-        """Let what the function returned go before what the decorator declares."""
-        self._returned = dict(returned)
-        for name, value in {**self._declared, **returned}.items():
-            setattr(self, name, value)
-
-    def _answer(self, context: Context) -> Mapping[str, Any]:
+    def _returned(self, context: Context, digest: str, *, is_new: bool) -> Mapping[str, Any]:
         """Return what the function returns, or has returned to an earlier attempt of the same series."""
-        answers = Answers(context, self.log)
-        if not answers.durable:
-            return self._call(context)
-        attempt = self._attempt(context, NO_REQUEST)
-        digest = attempt.identity.digest
-        returned = None if attempt.is_fresh else answers.recall(digest)
+        kept = ReturnedRequests(context.get("task_state_store"), self.log)
+        returned = None if is_new else kept.recall(digest)
         if returned is not None:
             self.log.info("Going on with what %s returned to an earlier attempt.", self._function)
             return returned
         returned = self._call(context)
-        answers.keep(digest, returned)
+        kept.keep(digest, returned)
         return returned
 
     def _call(self, context: Context) -> Mapping[str, Any]:
@@ -171,7 +135,7 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             return {"prompt": rendered}
         if not isinstance(rendered, Mapping):
             raise self._refused(returned, f"it is of type {type(rendered).__name__}")
-        unknown = [name for name in rendered if name not in RETURNABLE]
+        unknown = [name for name in rendered if name not in FIELDS]
         if unknown:
             raise self._refused(returned, f"{unknown[0]!r} is no field that a function can return")
         if "prompt" not in rendered:
@@ -184,6 +148,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             # A path is taken for its text; what is no reference is refused later, naming who gave it.
             with suppress(ApiError):
                 rendered = {**rendered, "reference_images": reference_texts(rendered["reference_images"])}
+        if isinstance(folder := rendered.get("output_path"), (os.PathLike, ObjectStoragePath)):
+            rendered = {**rendered, "output_path": str(folder)}
         try:
             json.dumps(rendered)
         except (TypeError, ValueError, RecursionError) as error:
@@ -198,67 +164,29 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             shown = f"{shown[:_SHOWN]}…"
         return GptImgValidationError(
             f"The function {self._function} of @task.gptimg returned {shown}: {why}. A prompt (text) is "
-            f"allowed, or a dict with 'prompt' and any of {', '.join(RETURNABLE[1:])}."
+            f"allowed, or a dict with 'prompt' and any of {', '.join(FIELDS[1:])}."
         )
 
     @property
     def _function(self) -> str:
         return f"{getattr(self.python_callable, '__name__', self.python_callable)}()"
 
-    def _request(self) -> GenerationRequest:
-        if self._returned is None:
-            return NO_REQUEST
-        with self._blamed():
-            return super()._request()
-
-    def check_storage(self, context: Context) -> None:
-        """Check what concerns the storing before anything is paid.
-
-        :raises GptImgValidationError: naming the field, its value and what is allowed.
-        """
-        with self._blamed():
-            super().check_storage(context)
-
     @contextmanager
-    def _blamed(self) -> Iterator[None]:
+    def _blamed(self, returned: Mapping[str, Any]) -> Iterator[None]:
         """Say of a field that is not allowed that the function returned it, if it did."""
         try:
             yield
         except GptImgValidationError as error:
-            if error.field not in (self._returned or ()):
+            if error.field not in returned:
                 raise
             raise GptImgValidationError(
                 f"{error} The function {self._function} of @task.gptimg returned it."
             ) from None
 
-    def _fingerprint(self, request: GenerationRequest) -> str:
-        """Return a hash of what is declared: what the function returns may be different in a retry."""
-        declared = {name: self._declared[name] for name in (*SENT, "conn_id")}
-        return hashlib.sha256(json.dumps(declared, sort_keys=True, default=str).encode()).hexdigest()
-
-    def _carry_on(self, context: Context, facts: Asked, submission: Submission) -> Any:
-        self._show(facts)
-        Answers(context, self.log).keep_here(self._returned or {})
-        return super()._carry_on(context, facts, submission)
-
-    def _show(self, paid: Asked) -> None:
-        """Let the rendered fields show what was paid for, which an earlier attempt may have asked for."""
-        shown = {"size": paid["size"], "resolution": paid["resolution"], "model": paid["model"]}
-        if paid["prompt"] and not str(self.prompt).startswith(paid["prompt"]):
-            shown["prompt"] = paid["prompt"]
-        known = {name: value for name, value in shown.items() if value is not None}
-        self._take({**(self._returned or {}), **known})
-
-    def _each_on_its_own(self, context: Context, result: Any) -> Any:
-        """Push every key of the result, if ``multiple_outputs`` asks for it, that is not pushed yet.
-
-        Airflow would push some of them a second time, which it may refuse (apache/airflow#65011); and
-        Airflow 3.0 refuses None, which a key that is not there is read as anyway.
-        """
-        if self.multiple_outputs and self.do_xcom_push:
-            self.multiple_outputs = False
-            pushed = {"generation_id", "urls"} if self.wait_for_completion else {"generation_id"}
-            for key, value in result.items():
-                if key not in pushed and value is not None:
-                    context["ti"].xcom_push(key=key, value=value)
-        return result
+    def _show(self, fields: Mapping[str, Any]) -> None:
+        """Let Airflow's page of rendered fields, and the lineage, show what was asked for."""
+        for name in FIELDS:
+            value = fields.get(name)
+            # Of a paid prompt only the beginning is known.
+            if value is not None and not (name == "prompt" and str(self.prompt).startswith(value)):
+                setattr(self, name, value)

@@ -1,46 +1,31 @@
-"""What a decorated function returned, kept for the processes and attempts that go on with it."""
+"""What a decorated function returned, kept for the attempts that go on with it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_gptimg.payment.memory import TaskStateStore
+
 KEY = "gptimg_returned"
 """Key in the task state store (Airflow 3.3); its value is ``{"digest": …, "returned": …}``."""
 
-_HERE: dict[Any, Mapping[str, Any]] = {}
-"""By task instance: ``dag.test()`` drops what goes into a deferral, but resumes in the same process."""
 
+class ReturnedRequests:
+    """Keeps what a task instance's function returned. Every failure is logged, none is raised.
 
-class Answers:
-    """Keeps what a task instance's function returned; every failure is logged, none is raised.
-
-    :param context: the task's context.
-    :param log: the task's logger.
+    :param store: the task state store, None on an Airflow without one.
+    :param log: a logger.
     """
 
-    def __init__(self, context: Mapping[str, Any], log: Any) -> None:
-        self._store = context.get("task_state_store")
-        self._id = context["ti"].id
+    def __init__(self, store: TaskStateStore | None, log: Any) -> None:
+        self._store = store
         self._log = log
-
-    @property
-    def durable(self) -> bool:
-        """Whether an answer outlasts this attempt."""
-        return self._store is not None
-
-    def here(self) -> Mapping[str, Any] | None:
-        """Return what :meth:`keep_here` kept in this process."""
-        return _HERE.get(self._id)
-
-    def keep_here(self, returned: Mapping[str, Any]) -> None:
-        """Keep what this attempt goes on with."""
-        _HERE[self._id] = returned
 
     def recall(self, digest: str) -> Mapping[str, Any] | None:
         """Return what :meth:`keep` stored of the same identity, None where there is nothing.
 
-        :param digest: the identity's, another one after a Clear.
+        :param digest: of the identity.
         """
         if self._store is None:
             return None

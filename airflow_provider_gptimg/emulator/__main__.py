@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from typing import NoReturn
@@ -31,8 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
     from airflow_provider_gptimg.emulator.server import build_server, listen
     from airflow_provider_gptimg.emulator.settings import Settings
     from airflow_provider_gptimg.emulator.state import Emulator
+    from airflow_provider_gptimg.emulator.state_file import StateFile, StateFileError
 
-    host, port = options.pop("host"), options.pop("port")
+    host, port, path = options.pop("host"), options.pop("port"), options.pop("state", None)
     if not 0 <= port <= 65_535:  # the system would listen on another one instead of complaining
         _fail(f"port must be from 0 to 65535, not {port}", 2)
     try:
@@ -43,15 +45,22 @@ def main(arguments: list[str] | None = None) -> None:
         sock, url = listen(host, port)
     except OSError as error:
         _fail(f"cannot listen on {host} port {port}: {error}", 1)
-    server = build_server(Emulator(settings), lambda: print(f"listening on {url}", flush=True))  # noqa: T201
-    server.run(sockets=[sock])
+    try:
+        file = StateFile(path) if path else None
+        emulator = Emulator(settings, state_file=file)
+    except StateFileError as error:
+        _fail(str(error), 1)
+    build_server(emulator, lambda: _say(f"listening on {url}")).run(sockets=[sock])
+    if file is not None:
+        file.close()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gptimg-emulator",
         description="The gpt-image-2 service on your own machine: same API, real pictures, play money.",
-        epilog="Any key that starts with sk- is good; sk-invalid… is refused, sk-broke… has no money. "
+        epilog="Any key that starts with sk- is good; sk-invalid… is refused, sk-broke… has no money, "
+        "sk-unlimited… has no quota of its own. "
         "A prompt containing [refuse] is refused, [fail] fails, [slow] takes ten times as long.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
@@ -73,8 +82,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--ignore-business-id", action="store_true", help="be a service that does not know business ids")
     add("--strict-user-agent", action="store_true", help="answer 403 to library-default user agents")
+    add(
+        "--size-table",
+        default="standard",
+        metavar="TABLE",
+        help="standard, or full: all 13 ratios at 1K to 4K",
+    )
+    add(
+        "--shapes",
+        type=_names,
+        default=argparse.SUPPRESS,
+        metavar="NAME,...",
+        help="other shapes of answers that have been seen, such as images,numeric-codes",
+    )
+    add(
+        "--state",
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="keep everything in this file over a restart",
+    )
     add("--version", action="version", version=__version__)
     return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read names that commas separate."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _say(line: str) -> None:
+    """Print a line; where nobody reads it any more, go on without."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except OSError:
+        # Python flushes what is left when it ends, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> NoReturn:

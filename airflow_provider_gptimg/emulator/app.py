@@ -1,28 +1,29 @@
-"""The application: routes, error envelopes, and the middleware around them."""
+"""The application: routes, error answers, and the middleware around them."""
 
 from __future__ import annotations
-
-from email.utils import formatdate
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from airflow_provider_gptimg import __version__
-from airflow_provider_gptimg.emulator.clock import Clock
+from airflow_provider_gptimg.emulator.account import account_routes
 from airflow_provider_gptimg.emulator.control import control_routes
-from airflow_provider_gptimg.emulator.disruption import Disruption
-from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.errors import ApiError
+from airflow_provider_gptimg.emulator.fault_middleware import FaultMiddleware
 from airflow_provider_gptimg.emulator.files import file_routes
-from airflow_provider_gptimg.emulator.landing import landing_routes
-from airflow_provider_gptimg.emulator.rendering import Gallery
+from airflow_provider_gptimg.emulator.home_page import home_page_routes
+from airflow_provider_gptimg.emulator.http_middleware import CorsOnTheApi, Dated, HeadAsGet, Kept
+from airflow_provider_gptimg.emulator.painting.renderer import Renderer
 from airflow_provider_gptimg.emulator.service import service_routes
+from airflow_provider_gptimg.emulator.shapes import REFERENCE
 from airflow_provider_gptimg.emulator.state import Emulator
 
 _DESCRIPTION = (
     "The gpt-image-2 image generation service on your own machine, for tests and for developing offline. "
-    "Any key that starts with `sk-` is good."
+    "Any key that starts with `sk-` is good. What is described here is the service's reference; the setting "
+    "`shapes` turns on other shapes of answers."
 )
 
 
@@ -38,45 +39,40 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
         redirect_slashes=False,
     )
     app.include_router(service_routes(emulator))
-    app.include_router(file_routes(emulator, Gallery()))
+    app.include_router(account_routes(emulator))
+    app.include_router(file_routes(emulator, Renderer()))
     app.include_router(control_routes(emulator))
-    app.include_router(landing_routes(emulator))
-    app.add_exception_handler(ApiError, _api_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected_error)
-    return Dated(Disruption(app, emulator), emulator.clock)
+    app.include_router(home_page_routes(emulator))
+    _answer_errors(app, emulator)
+    # A fault may cut off what is outside of it: what was accepted is kept before.
+    faulty = FaultMiddleware(Kept(app, emulator.keep), emulator)
+    return Dated(CorsOnTheApi(HeadAsGet(faulty)), emulator.clock)
 
 
-class Dated:
-    """Middleware: dates every answer by the emulator's clock, as a server whose clock is right."""
+def _answer_errors(app: FastAPI, emulator: Emulator) -> None:
+    """Put every error into the service's envelope, also the framework's own, such as an unknown path."""
 
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self._app = app
-        self._clock = clock
+    def answer(request: Request, error: ApiError) -> JSONResponse:
+        if not request.url.path.startswith("/v1/"):
+            return error.response(REFERENCE)
+        shape = emulator.settings.shape
+        return error.response(shape, status=200 if shape.errors_in_200 else None)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, with a ``Date`` header added."""
+    async def api_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)  # noqa: S101 - registered for nothing else
+        error.headers = {**getattr(request.state, "headers", {}), **error.headers}
+        return answer(request, error)
 
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                date = formatdate(self._clock.now(), usegmt=True)
-                message["headers"] = [*message.get("headers", ()), (b"date", date.encode())]
-            await send(message)
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+        headers = dict(error.headers or {})
+        if "GET" in headers.get("Allow", ""):
+            headers["Allow"] += ", HEAD"
+        return answer(request, ApiError(error.status_code, headers=headers))
 
-        await self._app(scope, receive, dated)
+    async def unexpected_error(request: Request, _error: Exception) -> JSONResponse:
+        return answer(request, ApiError(500))
 
-
-async def _api_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)  # noqa: S101 - registered for nothing else
-    error.headers = {**getattr(request.state, "headers", {}), **error.headers}
-    return error.response()
-
-
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
-    """Put the framework's own errors, such as an unknown path, into the service's envelope."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    return ApiError(error.status_code, headers=error.headers).response()
-
-
-async def _unexpected_error(_request: Request, _error: Exception) -> JSONResponse:
-    return ApiError(500).response()
+    app.add_exception_handler(ApiError, api_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, unexpected_error)

@@ -6,13 +6,15 @@ import re
 
 from starlette.requests import Request
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.state import Emulator
 
 _LIBRARY = re.compile(
     r"(python-|aiohttp/|httpx/|go-http-client/|node-fetch|axios/|okhttp/|java/)", re.IGNORECASE
 )
 """User agents that a library sends when nobody chose one. curl is not among them: people type it."""
+
+UNKNOWN_KEY = "The API key is not valid."
 
 
 def bearer(request: Request) -> str:
@@ -24,12 +26,27 @@ def bearer(request: Request) -> str:
     return key
 
 
+def is_unknown(key: str) -> bool:
+    """Whether the service does not know the key."""
+    return key.startswith("sk-invalid")
+
+
+def has_no_money(key: str) -> bool:
+    """Whether the key belongs to an account without money."""
+    return key.startswith("sk-broke")
+
+
+def has_no_quota(key: str) -> bool:
+    """Whether the key has no quota of its own: only the account's money limits it (contract: Balance)."""
+    return key.startswith("sk-unlimited")
+
+
 def authorized(request: Request, emulator: Emulator) -> str:
     """Return the key of the request if it may call; 401 or 403 otherwise."""
     agent(request, emulator)
     key = bearer(request)
-    if key.startswith("sk-invalid"):
-        raise ApiError(401, message="The API key is not valid.")
+    if is_unknown(key):
+        raise ApiError(401, message=UNKNOWN_KEY)
     return key
 
 

@@ -31,6 +31,15 @@ class Clock:
         self._offset += seconds
         return self.now()
 
+    @property
+    def offset(self) -> float:
+        """Seconds by which it is ahead of the real time."""
+        return self._offset
+
+    def restore(self, offset: float) -> None:
+        """Be ``offset`` seconds ahead of the real time."""
+        self._offset = offset
+
     def reset(self) -> None:
         """Return to the real time."""
         self._offset = 0.0

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_gptimg.emulator import schemas, views
-from airflow_provider_gptimg.emulator.envelopes import ApiError, read_object
+from airflow_provider_gptimg.emulator import control_models, openapi
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import Rules
+from airflow_provider_gptimg.emulator.json_bodies import read_object
 from airflow_provider_gptimg.emulator.ledger import dollars
 from airflow_provider_gptimg.emulator.state import Emulator
 
@@ -21,34 +22,34 @@ def control_routes(emulator: Emulator) -> APIRouter:
     """Return the control routes, bound to ``emulator``. They need no key and no content type."""
     router = APIRouter(prefix="/_emulator", tags=["emulator"])
 
-    @router.get("/ledger", **schemas.LEDGER)
+    @router.get("/ledger", **openapi.LEDGER)
     async def ledger() -> JSONResponse:
         """Tell what was accepted, billed, refunded and asked for so far."""
         return JSONResponse(ledger_view(emulator))
 
-    @router.post("/reset", **schemas.RESET)
+    @router.post("/reset", **openapi.RESET)
     async def reset() -> JSONResponse:
         """Start again from nothing, with the settings of the start."""
         emulator.reset()
         return JSONResponse(ledger_view(emulator))
 
-    @router.post("/faults", **schemas.FAULTS)
+    @router.post("/faults", **openapi.FAULTS)
     async def faults(request: Request) -> JSONResponse:
         """Replace the fault rules; an empty list clears them."""
         rules = await _read(request, Rules)
         emulator.faults.replace(rules.rules)
         return JSONResponse({"rules": [rule.model_dump() for rule in rules.rules]})
 
-    @router.post("/clock", **schemas.CLOCK)
+    @router.post("/clock", **openapi.CLOCK)
     async def clock(request: Request) -> JSONResponse:
         """Move the emulator's clock forward: tasks complete, results expire, limits refill."""
-        change = await _read(request, views.Advance)
+        change = await _read(request, control_models.Advance)
         return JSONResponse({"now": emulator.clock.advance(change.advance)})
 
-    @router.post("/config", **schemas.CONFIG)
+    @router.post("/config", **openapi.CONFIG)
     async def config(request: Request) -> JSONResponse:
         """Change settings while running, until the next reset; ``{}`` only reads them."""
-        changes = await _read(request, views.Configuration)
+        changes = await _read(request, control_models.Configuration)
         try:
             emulator.configure(changes.model_dump(exclude_unset=True))
         except ValueError as error:

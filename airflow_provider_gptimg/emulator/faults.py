@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from airflow_provider_gptimg.emulator.envelopes import whole
+from airflow_provider_gptimg.emulator.json_bodies import whole
 
 Endpoint = Literal["submit", "status", "upload", "download"]
 Kind = Literal["status", "reset_before", "reset_after", "delay", "malformed", "truncate", "hang"]

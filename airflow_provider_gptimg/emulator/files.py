@@ -7,20 +7,21 @@ import re
 
 from fastapi import APIRouter, Request, Response
 
-from airflow_provider_gptimg.emulator import schemas
-from airflow_provider_gptimg.emulator.disruption import RESULT_FILES, UPLOAD_FILES
-from airflow_provider_gptimg.emulator.envelopes import ApiError
-from airflow_provider_gptimg.emulator.rendering import Gallery, Picture
-from airflow_provider_gptimg.emulator.state import Emulator, Task
+from airflow_provider_gptimg.emulator import openapi
+from airflow_provider_gptimg.emulator.errors import ApiError
+from airflow_provider_gptimg.emulator.fault_middleware import RESULT_FILES, UPLOAD_FILES
+from airflow_provider_gptimg.emulator.painting.renderer import Picture, Renderer
+from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.tasks import Task
 
 _NAME = re.compile(r"(0|[1-9][0-9]{0,5})\.png")
 
 
-def file_routes(emulator: Emulator, gallery: Gallery) -> APIRouter:
+def file_routes(emulator: Emulator, renderer: Renderer) -> APIRouter:
     """Return the routes of results and uploads."""
     router = APIRouter(tags=["files"])
 
-    @router.get(f"{RESULT_FILES}{{generation_id}}/{{name}}", **schemas.RESULT_FILE)
+    @router.get(f"{RESULT_FILES}{{generation_id}}/{{name}}", **openapi.RESULT_FILE)
     async def result(request: Request, generation_id: str, name: str) -> Response:
         """Download one image of a completed generation, until it expires."""
         task, index = _completed(emulator, generation_id, name)
@@ -31,9 +32,9 @@ def file_routes(emulator: Emulator, gallery: Gallery) -> APIRouter:
         headers = _caching(picture.fingerprint, left)
         if _is_cached(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return Response(await gallery.png(picture), media_type="image/png", headers=headers)
+        return Response(await renderer.png(picture), media_type="image/png", headers=headers)
 
-    @router.get(f"{UPLOAD_FILES}{{name}}", **schemas.UPLOAD_FILE)
+    @router.get(f"{UPLOAD_FILES}{{name}}", **openapi.UPLOAD_FILE)
     async def uploaded(request: Request, name: str) -> Response:
         """Download an uploaded picture, until it expires."""
         upload = emulator.uploads.get(name)
@@ -49,11 +50,11 @@ def file_routes(emulator: Emulator, gallery: Gallery) -> APIRouter:
 
     @router.get("/_emulator/preview/{generation_id}/{name}", include_in_schema=False)
     async def preview(generation_id: str, name: str) -> Response:
-        """Return a small picture for the landing page, which is no download of anybody's."""
+        """Return a small picture for the home page, which is no download of anybody's."""
         task, index = _completed(emulator, generation_id, name)
         small = picture_of(task, index, emulator).scaled(480)
         return Response(
-            await gallery.png(small), media_type="image/png", headers=_caching(small.fingerprint, 60)
+            await renderer.png(small), media_type="image/png", headers=_caching(small.fingerprint, 60)
         )
 
     return router
@@ -66,7 +67,7 @@ def picture_of(task: Task, index: int, emulator: Emulator) -> Picture:
     for url in submission.reference_images:
         _, found, name = url.partition(UPLOAD_FILES)
         upload = emulator.uploads.get(name) if found else None
-        if upload:
+        if upload and upload.expires_at > task.accepted_at:
             inset = upload.content
             break
     return Picture(

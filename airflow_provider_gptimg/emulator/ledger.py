@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from airflow_provider_gptimg.emulator.settings import MICRO
+
+CREDITS_PER_DOLLAR = 200
+"""Fixed (contract: What it cost)."""
 
 
 @dataclass
@@ -14,6 +18,11 @@ class Entry:
     billed: int
     refunded: int = 0
     polls: int = 0
+
+    @property
+    def paid(self) -> int:
+        """What the submission cost in the end, in micro-dollars."""
+        return self.billed - self.refunded
 
 
 @dataclass
@@ -55,11 +64,6 @@ class Ledger:
         """Money left, in micro-dollars."""
         return self.initial - self.used
 
-    def bill(self, generation_id: str, amount: int) -> None:
-        """Charge ``amount`` for a generation that was just accepted."""
-        self.entries[generation_id] = Entry(billed=amount)
-        self.billed += amount
-
     def refund(self, generation_id: str) -> None:
         """Pay a failed generation back (contract: a failed task is refunded by the service)."""
         entry = self.entries[generation_id]
@@ -74,3 +78,14 @@ class Ledger:
 def dollars(micro: int) -> float:
     """Return micro-dollars as the dollars that are printed; exact in six decimals."""
     return micro / MICRO
+
+
+def credits_of(micro: int) -> float:
+    """Return micro-dollars as credits; whole where they are whole."""
+    worth = micro * CREDITS_PER_DOLLAR
+    return worth // MICRO if worth % MICRO == 0 else worth / MICRO
+
+
+def as_text(amount: float) -> str:
+    """Return an amount as the text that ``billing`` has: ``0.135``, ``27``, ``0``."""
+    return f"{Decimal(str(amount)).normalize():f}"

@@ -22,6 +22,11 @@ class Remote:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     @property
+    def url(self) -> str:
+        """The base URL."""
+        return self.base_url
+
+    @property
     def airflow_connection(self) -> str:
         """The connection as JSON, to be put into ``AIRFLOW_CONN_GPTIMG_DEFAULT``."""
         return json.dumps({"conn_type": "gptimg", "host": self.base_url, "password": "sk-emulator"})

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from airflow_provider_gptimg.emulator.app import create_app
 from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.emulator.settings import Settings
 from airflow_provider_gptimg.emulator.state import Emulator
+from airflow_provider_gptimg.emulator.state_file import StateFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,11 +107,22 @@ class EmulatorServer(Remote):
 
     :param settings: The fields of :class:`~airflow_provider_gptimg.emulator.settings.Settings`; the latency
         defaults to 0.05 s without spread, and the rate limit to ``off``, because tests are in a hurry.
+    :param state: A file in which everything is kept over a restart; default: nothing is kept.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **settings: object) -> None:
-        chosen = {"latency_median": 0.05, "latency_sigma": 0.0, "rate_limit": "off", **settings}
-        self._emulator = Emulator(Settings().changed(chosen))
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        state: str | Path | None = None,
+        **settings: object,
+    ) -> None:
+        chosen = Settings().changed(
+            {"latency_median": 0.05, "latency_sigma": 0.0, "rate_limit": "off", **settings}
+        )
+        self._file = None if state is None else StateFile(state)
+        self._emulator = Emulator(chosen, state_file=self._file)
         self._socket, base_url = listen(host, port)
         super().__init__(base_url)
         self._started = threading.Event()
@@ -129,6 +142,8 @@ class EmulatorServer(Remote):
         self._server.should_exit = True
         self._thread.join(STARTUP_SECONDS)
         self._socket.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_gptimg.emulator.limits import GROUPS
+from airflow_provider_gptimg.emulator.models import SIZE_TABLES
+from airflow_provider_gptimg.emulator.shapes import Shape, shape_of
 
 MICRO = 1_000_000
 """Micro-dollars per dollar: money is counted in whole micro-dollars, so it adds up exactly."""
@@ -29,6 +33,10 @@ class Settings:
     :param ignore_business_id: Behave like a service that does not know ``client_business_id``.
     :param strict_user_agent: Answer 403 to an empty or library-default ``User-Agent`` (contract: Base
         and auth). Off by default, so that any HTTP client can drive the emulator.
+    :param size_table: ``standard``, or ``full`` for an account that is offered all 13 ratios at every
+        resolution (contract: Submit, "Newer tables").
+    :param shapes: Names of other shapes of answers that have been seen; the page of the emulator lists them.
+        Where two change the same, the later wins.
     """
 
     seed: int = 0
@@ -39,6 +47,8 @@ class Settings:
     lookup_lag: float = 0.0
     ignore_business_id: bool = False
     strict_user_agent: bool = False
+    size_table: str = "standard"
+    shapes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name, limit in (
@@ -52,6 +62,17 @@ class Settings:
                 raise ValueError(f"{name} must be a number from 0 to {limit:.0f}, not {value}")
         if self.rate_limit not in GROUPS:
             raise ValueError(f"rate_limit must be one of {', '.join(GROUPS)}, not {self.rate_limit!r}")
+        if self.size_table not in SIZE_TABLES:
+            raise ValueError(f"size_table must be one of {', '.join(SIZE_TABLES)}, not {self.size_table!r}")
+        if isinstance(self.shapes, str):
+            raise ValueError(f"shapes must be a list of names, not the text {self.shapes!r}")
+        object.__setattr__(self, "shapes", tuple(self.shapes))  # whatever it was: nobody changes it now
+        _ = self.shape  # refuses names that do not exist
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How answers are written."""
+        return shape_of(self.shapes)
 
     @property
     def balance_micro(self) -> int:

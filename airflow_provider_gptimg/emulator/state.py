@@ -1,4 +1,4 @@
-"""The service's memory: tasks and how they age, the account, the uploads."""
+"""The service's memory: the account, its tasks, its uploads."""
 
 from __future__ import annotations
 
@@ -6,88 +6,63 @@ import heapq
 import math
 import random
 import secrets
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_gptimg.emulator.clock import Clock
-from airflow_provider_gptimg.emulator.envelopes import ApiError
+from airflow_provider_gptimg.emulator.errors import ApiError
 from airflow_provider_gptimg.emulator.faults import FaultBook
-from airflow_provider_gptimg.emulator.ledger import Ledger, dollars
+from airflow_provider_gptimg.emulator.ledger import Entry, Ledger, Requests, dollars
 from airflow_provider_gptimg.emulator.limits import RateLimiter
 from airflow_provider_gptimg.emulator.settings import Settings, to_micro
+from airflow_provider_gptimg.emulator.state_file import Changes, StateFile
 from airflow_provider_gptimg.emulator.submission import Submission
-from airflow_provider_gptimg.emulator.uploads import Uploads
+from airflow_provider_gptimg.emulator.tasks import LIFETIME, Task
+from airflow_provider_gptimg.emulator.uploads import Upload, Uploads
 
-LIFETIME = 86_400
-"""Seconds a result lives after completion: 24 hours (contract: Status)."""
-
-QUEUED_SHARE = 0.15
-"""The part of a task's time that it spends in the queue."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One accepted generation. What it is like at a moment follows from the clock alone.
-
-    :param seed: of the emulator when it was accepted; its pictures do not change with the settings.
-    """
-
-    id: str
-    submission: Submission
-    key_tail: str
-    accepted_at: float
-    finishes_at: float
-    fails: bool
-    seed: int
-
-    def status(self, now: float) -> str:
-        """Return ``queued``, ``in_progress``, ``completed`` or ``failed``."""
-        if now >= self.finishes_at:
-            return "failed" if self.fails else "completed"
-        return "in_progress" if self.share(now) >= QUEUED_SHARE else "queued"
-
-    def share(self, now: float) -> float:
-        """Return how much of the task's time is over, 0 to 1."""
-        latency = self.finishes_at - self.accepted_at
-        return min(1.0, (now - self.accepted_at) / latency) if latency else 1.0
-
-    def progress(self, now: float) -> int:
-        """Return the percentage that the status shows: it moves while the task is in progress."""
-        if now >= self.finishes_at:
-            return 100
-        done = (self.share(now) - QUEUED_SHARE) / (1 - QUEUED_SHARE)
-        return max(0, min(99, math.floor(100 * done)))
-
-    @property
-    def completed_at(self) -> int:
-        """Unix seconds at which the result was there; a whole number, as the service writes it."""
-        return math.floor(self.finishes_at)
-
-    @property
-    def expires_at(self) -> int:
-        """Unix seconds at which the result goes away."""
-        return self.completed_at + LIFETIME
+EXPIRED_TASKS = 1_000
+"""How many tasks whose results have expired are remembered. Of more, the oldest are forgotten, or the memory
+of an emulator that runs for weeks would grow for ever. The contract does not say how long the service
+remembers them."""
 
 
 class Emulator:
-    """The account and everything in it. Plain synchronous code, used from one event loop."""
+    """The account and everything in it. Plain synchronous code, used from one event loop.
 
-    def __init__(self, settings: Settings | None = None, clock: Clock | None = None) -> None:
+    :param settings: What to start with, and to return to at a reset.
+    :param clock: Its time; default: the system's.
+    :param state_file: Where everything is kept over a restart. Its balance wins over ``settings.balance``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        state_file: StateFile | None = None,
+    ) -> None:
         self._initial = settings or Settings()
         self.clock = clock or Clock()
+        self._file = state_file
         self.reset()
+        if state_file is not None:
+            self._load(state_file)
 
     def reset(self) -> None:
         """Start again from nothing: settings of the start, real time, empty ledger, no faults."""
         self.settings = self._initial
         self.clock.reset()
         self.tasks: dict[str, Task] = {}
+        self.accepted = 0
         self._by_business_id: dict[str, list[Task]] = {}
         self._failing: list[tuple[float, str]] = []
+        self._expiring: list[tuple[float, str]] = []
+        self._expired: deque[str] = deque()
         self.ledger = Ledger(initial=self.settings.balance_micro)
         self.limiter = RateLimiter(self.settings.rate_limit, self.clock)
         self.faults = FaultBook(self.settings.seed)
         self.uploads = Uploads(self.clock, LIFETIME)
+        self._changes = Changes(everything=True)
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while running; tasks that were accepted before keep their latency and pictures."""
@@ -109,34 +84,49 @@ class Emulator:
     def submit(self, submission: Submission, key: str) -> Task:
         """Accept and bill, or refuse with 402 or 422 and bill nothing."""
         self.settle()
-        if key.startswith("sk-broke") or submission.cost > self.ledger.balance:
-            left = 0.0 if key.startswith("sk-broke") else dollars(self.ledger.balance)
-            raise ApiError(402, message=f"Needs {dollars(submission.cost):g}, the balance is {left:g}.")
+        money = 0 if key.startswith("sk-broke") else self.ledger.balance
+        if submission.cost > money:
+            needed, left = dollars(submission.cost), dollars(money)
+            raise ApiError(402, message=f"Needs {needed:g}, the balance is {left:g}.")
         if "[refuse]" in submission.prompt:
             raise ApiError(422, message="The prompt was refused by the content policy.")
         now = self.clock.now()
         task = Task(
-            id=f"task_img_{secrets.token_hex(12)}",
+            id=f"{self.settings.shape.id_prefix}{secrets.token_hex(12)}",
             submission=submission,
             key_tail=key[-4:],
             accepted_at=now,
             finishes_at=now + self._latency(submission.prompt),
             fails="[fail]" in submission.prompt,
             seed=self.settings.seed,
+            number=self.accepted,
         )
-        self.tasks[task.id] = task
-        if submission.client_business_id:
-            # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
-            self._by_business_id.setdefault(submission.client_business_id, []).append(task)
-        if task.fails:
-            heapq.heappush(self._failing, (task.finishes_at, task.id))
-        self.ledger.bill(task.id, submission.cost)
+        self.accepted += 1
+        self.ledger.billed += submission.cost
+        self._remember(task, Entry(billed=submission.cost))
+        self._changes.tasks.add(task.id)
         return task
+
+    def look(self, identifier: str) -> Task:
+        """Return the task that a status query asks for, and count the query; see :meth:`find`."""
+        task = self.find(identifier)
+        self.ledger.entries[task.id].polls += 1
+        self._changes.tasks.add(task.id)
+        return task
+
+    def upload(self, content: bytes) -> Upload:
+        """Store an uploaded picture.
+
+        :raises UploadError: if it is refused.
+        """
+        upload = self.uploads.add(content)
+        self._changes.uploads.append(upload)
+        return upload
 
     def find(self, identifier: str) -> Task:
         """Return the task with this id, or the latest visible one with this ``client_business_id``.
 
-        :raises ApiError: 404.
+        :raises ApiError: 404, or what the settings say of an unknown task.
         """
         task = self.tasks.get(identifier)
         if task is None and not self.settings.ignore_business_id:
@@ -144,17 +134,82 @@ class Emulator:
             known = reversed(self._by_business_id.get(identifier, []))
             task = next((task for task in known if task.accepted_at <= visible_from), None)
         if task is None:
-            raise ApiError(404, "task_not_found", f"There is no task {identifier[:200]!r}.")
+            status, code = self.settings.shape.unknown_task
+            raise ApiError(status, code, f"There is no task {identifier[:200]!r}.")
         return task
 
     def settle(self) -> None:
-        """Refund what has failed by now."""
+        """Refund what has failed by now, and forget what has been expired for long."""
         now = self.clock.now()
         while self._failing and self._failing[0][0] <= now:
-            self.ledger.refund(heapq.heappop(self._failing)[1])
+            failed = heapq.heappop(self._failing)[1]
+            self.ledger.refund(failed)
+            self._changes.tasks.add(failed)
+        while self._expiring and self._expiring[0][0] <= now:
+            self._expired.append(heapq.heappop(self._expiring)[1])
+        while len(self._expired) > EXPIRED_TASKS:
+            self._forget(self._expired.popleft())
+        self.uploads.sweep()
+
+    def keep(self) -> None:
+        """Write what has changed into the state file, if there is one: all of it, or nothing."""
+        changes = self._changes
+        changes.forgotten_uploads += self.uploads.forgotten()
+        if self._file is not None:
+            changed = [(self.tasks[name], self.ledger.entries[name]) for name in changes.tasks]
+            self._file.write(changes, changed, self._account())
+        self._changes = Changes()
+
+    def _account(self) -> dict[str, Any]:
+        ledger = self.ledger
+        return {
+            "clock_offset": self.clock.offset,
+            "accepted": self.accepted,
+            "initial": ledger.initial,
+            "billed": ledger.billed,
+            "refunded": ledger.refunded,
+            "requests": asdict(ledger.requests),
+        }
+
+    def _load(self, file: StateFile) -> None:
+        saved = file.load()
+        self._changes = Changes()
+        if not saved.account:
+            return
+        self.clock.restore(saved.account["clock_offset"])
+        self.limiter = RateLimiter(self.settings.rate_limit, self.clock)  # by the clock as it is now
+        self.accepted = saved.account["accepted"]
+        amounts = {name: saved.account[name] for name in ("initial", "billed", "refunded")}
+        self.ledger = Ledger(**amounts, requests=Requests(**saved.account["requests"]))
+        for task, entry in saved.tasks:
+            self._remember(task, entry)
+        for upload in saved.uploads:
+            self.uploads.restore(upload)
+
+    def _remember(self, task: Task, entry: Entry) -> None:
+        self.tasks[task.id] = task
+        self.ledger.entries[task.id] = entry
+        business_id = task.submission.client_business_id
+        if business_id:
+            # Not an idempotency key: the second task is a new one, and the look-up finds the latest.
+            self._by_business_id.setdefault(business_id, []).append(task)
+        if task.fails:
+            heapq.heappush(self._failing, (task.finishes_at, task.id))
+        heapq.heappush(self._expiring, (task.expires_at, task.id))
+
+    def _forget(self, generation_id: str) -> None:
+        task = self.tasks.pop(generation_id)
+        del self.ledger.entries[generation_id]
+        self._changes.tasks.discard(generation_id)
+        self._changes.forgotten_tasks.add(generation_id)
+        business_id = task.submission.client_business_id
+        if business_id:
+            self._by_business_id[business_id].remove(task)
+            if not self._by_business_id[business_id]:
+                del self._by_business_id[business_id]
 
     def _latency(self, prompt: str) -> float:
         # By ordinal, not from one running generator: a latency does not depend on what else happened.
-        draw = random.Random(f"{self.settings.seed}/{len(self.tasks)}").gauss(0.0, 1.0)
+        draw = random.Random(f"{self.settings.seed}/{self.accepted}").gauss(0.0, 1.0)
         latency = self.settings.latency_median * math.exp(self.settings.latency_sigma * draw)
         return latency * 10 if "[slow]" in prompt else latency

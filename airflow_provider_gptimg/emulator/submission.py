@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_gptimg.emulator.envelopes import ApiError, whole
+from airflow_provider_gptimg.emulator.errors import ApiError
+from airflow_provider_gptimg.emulator.json_bodies import whole
 from airflow_provider_gptimg.emulator.models import (
     MODELS,
     PIXEL_SIZE,
-    PRICES,
     TIERS,
     Model,
     Pixels,
@@ -43,6 +43,8 @@ class Submission:
     tier: str
     pixels: Pixels
     n: int
+    price: int
+    """Micro-dollars an image."""
     reference_images: tuple[str, ...]
     client_business_id: str | None
     transparent: bool
@@ -50,22 +52,26 @@ class Submission:
     @property
     def cost(self) -> int:
         """What the submission costs, in micro-dollars."""
-        return PRICES[self.tier] * self.n
+        return self.price * self.n
 
 
-def parse_submission(body: dict[str, Any]) -> Submission:
+def parse_submission(body: dict[str, Any], size_table: str) -> Submission:
     """Check ``body`` as the service would and return it typed; :class:`ApiError` says what is wrong.
 
-    Fields nobody knows are accepted and ignored (contract: a request may carry extra body fields).
+    A field that is null counts as absent. Fields nobody knows are accepted and ignored (contract: a request
+    may carry extra body fields).
+
+    :param size_table: The account's, one of :data:`~airflow_provider_gptimg.emulator.models.SIZE_TABLES`.
     """
+    body = {name: value for name, value in body.items() if value is not None}
     model = _model(body)
     prompt = _prompt(body)
-    size, tier, pixels = _size(model, body)
+    size, tier, pixels = _size(model, body, size_table)
     if _text(body, "response_format", "url") != "url":
-        raise _invalid("response_format must be 'url': results are URLs", body["response_format"])
+        raise _invalid("response_format", "must be 'url': results are URLs", body["response_format"])
     for name, allowed in model.options.items():
         if _text(body, name, allowed[0]) not in allowed:
-            raise _invalid(f"{name} of {model.name} must be one of {', '.join(allowed)}", body[name])
+            raise _invalid(name, f"of {model.name} must be one of {', '.join(allowed)}", body[name])
     return Submission(
         model=model.name,
         prompt=prompt,
@@ -73,30 +79,39 @@ def parse_submission(body: dict[str, Any]) -> Submission:
         tier=tier,
         pixels=pixels,
         n=_count(model, body),
-        reference_images=_references(body, "reference_images") + _references(body, "image_urls"),
+        price=model.prices[tier],
+        reference_images=(
+            *_references(model, body, "reference_images"),
+            *_references(model, body, "image_urls"),  # its older name
+        ),
         client_business_id=_text(body, "client_business_id", "") or None,
         transparent="background" in model.options and body.get("background") == "transparent",
     )
 
 
-def _invalid(message: str, value: object) -> ApiError:
+def _invalid(field: str, rule: str, value: object) -> ApiError:
     shown = repr(value)
-    return ApiError(400, message=f"{message}; got {shown if len(shown) <= 100 else shown[:99] + '…'}.")
+    shown = shown if len(shown) <= 100 else shown[:99] + "…"
+    return ApiError(400, message=f"{field} {rule}; got {shown}.", param=field)
+
+
+def _required(body: dict[str, Any], name: str) -> str:
+    if name not in body:
+        raise ApiError(400, message=f"{name} is required.", param=name)
+    return _text(body, name, "")
 
 
 def _text(body: dict[str, Any], name: str, default: str) -> str:
     value = body.get(name, default)
     if not isinstance(value, str):
-        raise _invalid(f"{name} must be a string", value)
+        raise _invalid(name, "must be a string", value)
     return value
 
 
 def _model(body: dict[str, Any]) -> Model:
-    if "model" not in body:
-        raise ApiError(400, message="model is required.")
-    name = _text(body, "model", "")
+    name = _required(body, "model")
     if not name.strip():
-        raise _invalid("model must not be empty", name)
+        raise _invalid("model", "must not be empty", name)
     if name not in MODELS:
         # Not accepted, and never worth a retry (contract: Errors, the row of 503).
         raise ApiError(503, "model_not_found", f"No available channel for model {name[:100]!r}.")
@@ -104,42 +119,41 @@ def _model(body: dict[str, Any]) -> Model:
 
 
 def _prompt(body: dict[str, Any]) -> str:
-    if "prompt" not in body:
-        raise ApiError(400, message="prompt is required.")
-    prompt = _text(body, "prompt", "")
+    prompt = _required(body, "prompt")
     if not re.search(VISIBLE, prompt):
-        raise _invalid("prompt must not be empty", prompt)
+        raise _invalid("prompt", "must not be empty", prompt)
     if len(prompt) > MAX_PROMPT:
         raise ApiError(
-            400, message=f"prompt must be at most {MAX_PROMPT} characters long, this one has {len(prompt)}."
+            400,
+            message=f"prompt must be at most {MAX_PROMPT} characters long, this one has {len(prompt)}.",
+            param="prompt",
         )
     return prompt
 
 
-def _size(model: Model, body: dict[str, Any]) -> tuple[str, str, Pixels]:
+def _size(model: Model, body: dict[str, Any], size_table: str) -> tuple[str, str, Pixels]:
     if not model.sizes:
         return _pixel_size(model, body)
     size = _text(body, "size", "1:1")
     resolution = _text(body, "resolution", "1K")
     tier = resolution.upper()  # lower case is accepted too (contract: Submit)
     if tier not in TIERS:
-        raise _invalid(f"resolution must be one of {', '.join(TIERS)}", resolution)
-    sizes = model.sizes[tier]
+        raise _invalid("resolution", f"must be one of {', '.join(TIERS)}", resolution)
+    sizes = model.offered(size_table)[tier]
     if size not in sizes:
-        raise _invalid(f"size of {model.name} at {tier} must be one of {', '.join(sizes)}", size)
+        raise _invalid("size", f"of {model.name} at {tier} must be one of {', '.join(sizes)}", size)
     return size, tier, sizes[size]
 
 
 def _pixel_size(model: Model, body: dict[str, Any]) -> tuple[str, str, Pixels]:
     if "resolution" in body:
-        raise _invalid(f"{model.name} takes no resolution, give the size in pixels", body["resolution"])
+        rule = f"is no field of {model.name}, give the size in pixels"
+        raise _invalid("resolution", rule, body["resolution"])
     size = _text(body, "size", "1024x1024")
     match = re.fullmatch(PIXEL_SIZE, size)
     if match is None:
-        raise _invalid(
-            f"size of {model.name} must be WIDTHxHEIGHT in pixels, such as 1536x1024, each side 256 to 3840",
-            size,
-        )
+        rule = f"of {model.name} must be WIDTHxHEIGHT in pixels, such as 1536x1024, each side 256 to 3840"
+        raise _invalid("size", rule, size)
     pixels = (int(match[1]), int(match[2]))
     return size, tier_of(pixels), pixels
 
@@ -147,27 +161,28 @@ def _pixel_size(model: Model, body: dict[str, Any]) -> tuple[str, str, Pixels]:
 def _count(model: Model, body: dict[str, Any]) -> int:
     value = whole(body.get("n", 1))
     if isinstance(value, bool) or not isinstance(value, int):  # a quoted number is refused (contract: Submit)
-        raise _invalid("n must be an integer, as a JSON number", value)
+        raise _invalid("n", "must be an integer, as a JSON number", value)
     limit = model.max_images or MAX_IMAGES
     if not 1 <= value <= limit:
-        raise _invalid(f"n of {model.name} must be from 1 to {limit}", value)
+        raise _invalid("n", f"of {model.name} must be from 1 to {limit}", value)
     return value
 
 
-def _references(body: dict[str, Any], name: str) -> tuple[str, ...]:
+def _references(model: Model, body: dict[str, Any], name: str) -> tuple[str, ...]:
     urls = body.get(name, [])
     if not isinstance(urls, list):
-        raise _bad_reference(f"{name} must be a list of URLs")
+        raise _bad_reference(name, "must be a list of URLs")
     for position, url in enumerate(urls):
         if not isinstance(url, str):
-            raise _bad_reference(f"{name}[{position}] must be a URL")
+            raise _bad_reference(name, "must be a URL", position)
         if not re.fullmatch(WEB_URL, url):
-            raise _bad_reference(
-                f"{name}[{position}] must be an http:// or https:// URL; base64 and data URIs are refused, "
-                "upload the picture first"
-            )
+            rule = "must be an http:// or https:// URL; base64 and data URIs are refused: upload it first"
+            raise _bad_reference(name, rule, position)
+    if model.max_references is not None and len(urls) > model.max_references:
+        raise _bad_reference(name, f"of {model.name} are at most {model.max_references}; got {len(urls)}")
     return tuple(urls)
 
 
-def _bad_reference(message: str) -> ApiError:
-    return ApiError(400, "invalid_reference_images", f"{message}.")
+def _bad_reference(field: str, rule: str, position: int | None = None) -> ApiError:
+    place = field if position is None else f"{field}[{position}]"
+    return ApiError(400, "invalid_reference_images", f"{place} {rule}.", param=field)

@@ -1,4 +1,4 @@
-"""Uploaded pictures: recognised by their first bytes, kept for a day (contract: Upload)."""
+"""Uploaded pictures: recognised by their first bytes, served for a day (contract: Upload)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ MAX_UPLOAD = 10 * 1024 * 1024
 MAX_STORED = 512 * 1024 * 1024
 """Bytes kept in all; beyond that the oldest uploads go, as if they had expired."""
 
+KEPT = 3
+"""Lifetimes after which an upload is forgotten. It is served for one; a generation that was submitted at the
+end of that shows it in its own results, which live for another."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -26,7 +30,11 @@ class Upload:
 
 
 class UploadError(Exception):
-    """The upload is refused; the text is the answer's ``message``."""
+    """The upload is refused; the text is the answer's ``message``, ``chinese`` the same in Chinese."""
+
+    def __init__(self, message: str, chinese: str) -> None:
+        super().__init__(message)
+        self.chinese = chinese
 
 
 class Uploads:
@@ -37,24 +45,50 @@ class Uploads:
         self._lifetime = lifetime
         self._stored: OrderedDict[str, Upload] = OrderedDict()
         self._bytes = 0
+        self._forgotten: list[str] = []
 
     def add(self, content: bytes) -> Upload:
         """Store ``content`` under a new name, or refuse it."""
         if len(content) > MAX_UPLOAD:
-            raise UploadError(f"Image too large: {len(content)} bytes, at most {MAX_UPLOAD} are allowed.")
+            message = f"Image too large: {len(content)} bytes, at most {MAX_UPLOAD} are allowed."
+            raise UploadError(message, "图片过大")
         mime_type = sniff(content)
         if mime_type is None:
-            raise UploadError("Unsupported image type: JPEG, PNG, WebP and GIF are allowed.")
+            message = "Unsupported image type: JPEG, PNG, WebP and GIF are allowed."
+            raise UploadError(message, "不支持的图片类型")
         name = f"file_{secrets.token_hex(12)}.{mime_type.removeprefix('image/')}"
         upload = Upload(name, mime_type, content, self._clock.now() + self._lifetime)
-        self._stored[name] = upload
-        self._bytes += len(content)
+        self.restore(upload)
+        self.sweep()
         while self._bytes > MAX_STORED:
-            self._bytes -= len(self._stored.popitem(last=False)[1].content)
+            self._drop(next(iter(self._stored)))
         return upload
 
+    def sweep(self) -> None:
+        """Give back the memory of uploads that nothing can show any more."""
+        oldest = self._clock.now() - (KEPT - 1) * self._lifetime
+        while self._stored:
+            name, upload = next(iter(self._stored.items()))
+            if upload.expires_at > oldest:
+                return
+            self._drop(name)
+
+    def restore(self, upload: Upload) -> None:
+        """Have an upload that was made before."""
+        self._stored[upload.name] = upload
+        self._bytes += len(upload.content)
+
+    def forgotten(self) -> list[str]:
+        """Return the names of what was forgotten since the last call."""
+        names, self._forgotten = self._forgotten, []
+        return names
+
+    def _drop(self, name: str) -> None:
+        self._forgotten.append(name)
+        self._bytes -= len(self._stored.pop(name).content)
+
     def get(self, name: str) -> Upload | None:
-        """Return the upload, expired or not, or ``None`` when it was never there."""
+        """Return the upload, expired or not, or ``None`` when it was never there or is forgotten."""
         return self._stored.get(name)
 
 

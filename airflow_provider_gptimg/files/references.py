@@ -15,11 +15,13 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.image_formats import MAX_UPLOAD_BYTES, MIME_TYPES, START_BYTES, format_of
 from airflow_provider_gptimg.api.request import ReferenceFile
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 
 FIELD = "reference_images"
 
 _CHUNK = 256 * 1024
+_SEVERAL = "there is a line break in it: give several as a list"
 _ALLOWED = {
     FIELD: "http(s) URLs, local paths, object-storage URIs such as s3://bucket/key, the result of a task "
     "that made or uploaded images; one or a list",
@@ -66,14 +68,18 @@ def _texts(given: object, field: str) -> Iterator[str]:
 
 
 def _text(given: str | os.PathLike[str] | ObjectStoragePath, field: str) -> str:
-    # ObjectStoragePath's own text names its connection, which its path does not.
-    text = (given if isinstance(given, str) else str(given)).strip()
+    if not isinstance(given, str):
+        # Whatever its name looks like. ObjectStoragePath's own text names its connection, its path does not.
+        return str(given)
+    text = given.strip()
     if not text or text == "None":
         raise invalid(field, given, f"it is empty; {_ALLOWED[field]}")
     if text[0] in "[{(":
         raise invalid(field, given, TEXT_OF_A_VALUE)
     if _scheme(text) == "data":
         raise invalid(field, text, "the service takes no base64 and no data URIs: give the file itself")
+    if _scheme(text) in ("http", "https") and _has_line_break(text):
+        raise invalid(field, text, _SEVERAL)
     return text
 
 
@@ -104,6 +110,10 @@ def _check_alive(result: Mapping[Any, Any]) -> None:
         )
 
 
+def _has_line_break(text: str) -> bool:
+    return "\n" in text or "\r" in text
+
+
 def _scheme(text: str) -> str:
     scheme, colon, _ = text.partition(":")
     return scheme.lower() if colon else ""
@@ -112,15 +122,16 @@ def _scheme(text: str) -> str:
 def _file(where: str, field: str) -> ReferenceFile:
     digest, size, start = hashlib.sha256(), 0, b""
     try:
-        path = ObjectStoragePath(where)
-        if path.is_dir():
-            raise IsADirectoryError("it is a folder")
-        with path.open("rb") as file:  # type: ignore[no-untyped-call]
+        with Place.of(where).open() as file:
             # Not what the storage says of its size: that is unknown to some, and read is read.
             while size <= MAX_UPLOAD_BYTES and (chunk := file.read(_CHUNK)):
                 size += len(chunk)
                 start = start or chunk[:START_BYTES]
                 digest.update(chunk)
+    except FileNotFoundError as error:
+        if _has_line_break(where):
+            raise invalid(field, where, f"no file is called so; {_SEVERAL}") from None
+        return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     image_format = format_of(start)
@@ -134,7 +145,7 @@ def _file(where: str, field: str) -> ReferenceFile:
 
 def _read(where: str) -> bytes:
     try:
-        with ObjectStoragePath(where).open("rb") as file:  # type: ignore[no-untyped-call]
+        with Place.of(where).open() as file:
             content: bytes = file.read(MAX_UPLOAD_BYTES + 1)
             return content
     except Exception as error:

@@ -1,45 +1,45 @@
-"""Storing images: fetched to a temporary file, checked, then moved under their final name."""
+"""Storing images: fetched to a temporary file, checked, then put under their final name."""
 
 from __future__ import annotations
 
 import importlib.util
-import shutil
+import os
+import re
 import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import imagesize
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.client import fetch
 from airflow_provider_gptimg.api.download import Download, download
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.image_formats import measured
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.settings import Settings
-from airflow_provider_gptimg.compat.imports import has_fs
 from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.result import StoredImage
 
 PAUSES = (0.5, 2.0)
 """Seconds before an image is fetched again; after that the task's own retries have to help."""
 
-OBJECT_STORES = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "wasbs", "oss"))
-"""Schemes of stores that need no folders made; asked to, they would make a bucket of a mistyped name."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
 class Storage:
     """Where a task's images go.
 
-    :param folder: a path or URI that ``ObjectStoragePath`` opens.
+    :param folder: a path or URI, see :class:`~airflow_provider_gptimg.files.place.Place`.
     :param names: what its files are called; the same for every repeat.
     :param size: width and height in pixels that were promised, None where nothing is.
     :param decode: decode every picture completely, which needs Pillow (extra ``verify``).
     """
 
-    folder: str
+    folder: str | os.PathLike[str] | ObjectStoragePath
     names: FileNames
     settings: Settings
     size: Pixels | None
@@ -56,15 +56,15 @@ class Storage:
             width, height = self._measured(local)
             if self.decode:
                 _decode(local)
-            name = self.names.name(index, fetched.format)
+            # Stores that keep a content type read it off this name.
+            local = local.rename(local.with_suffix(f".{fetched.format}"))
+            target = Place.of(self.folder) / self.names.name(index, fetched.format)
             try:
-                target = ObjectStoragePath(self.folder) / name
-                move(local, target)
+                target.put(local)
             except Exception as error:
                 raise ApiError(
                     Kind.STORAGE,
-                    f"The image could not be stored at {self.folder.rstrip('/')}/{name}: "
-                    f"{type(error).__name__}: {error}.",
+                    f"The image could not be stored at {target}: {type(error).__name__}: {error}.",
                 ) from error
         return StoredImage(
             index=index,
@@ -80,7 +80,7 @@ class Storage:
     def _fetch(self, url: str, local: Path) -> Download:
         for pause in (*PAUSES, None):
             try:
-                with local.open("wb") as file:
+                with local.open("w+b") as file:
                     return download(partial(fetch, self.settings), url, self.settings, file)
             except OSError as error:
                 raise ApiError(
@@ -95,42 +95,53 @@ class Storage:
         raise AssertionError
 
     def _measured(self, local: Path) -> Pixels:
-        try:
-            width, height = imagesize.get(str(local))
-        except ValueError:
-            width, height = -1, -1  # its answer to other kinds of garbage
-        if width <= 0 or height <= 0:
+        with local.open("rb") as file:
+            found = measured(file)
+        if found is None:
             raise ApiError(Kind.DOWNLOAD, "The image's size cannot be read from its header.")
-        if self.size is not None and (width, height) != self.size:
+        width, height = found.stored
+        if self.size is not None and not found.is_shown_as(self.size):
             promised = f"{self.size[0]}x{self.size[1]}"
             raise ApiError(
                 Kind.DOWNLOAD, f"The image has {width}x{height} pixels, {promised} were asked for."
             )
-        return int(width), int(height)
+        return width, height
 
 
-def check_folder(folder: object) -> str:
-    """Return an output path that may be stored to, as far as that shows without a call.
+def check_folder(folder: object) -> Place:
+    """Return the place of an output path that may be stored to, as far as that shows without a call.
 
+    :param folder: a text, ``Path`` or ``ObjectStoragePath``.
     :raises ApiError: kind INVALID.
     """
-    if not isinstance(folder, str) or not folder.strip() or folder.strip() == "None":
+    if not isinstance(folder, (str, os.PathLike, ObjectStoragePath)) or str(folder).strip() in ("", "None"):
         raise invalid("output_path", folder, "a folder is needed, such as s3://bucket/images or /data/images")
-    if "://" not in folder and not folder.startswith("/"):
+    text = str(folder)
+    if "://" not in text and not text.startswith("/"):
         raise invalid(
-            "output_path",
-            folder,
-            "an absolute path or a URI is needed: each worker has a directory of its own",
+            "output_path", text, "an absolute path or a URI is needed: each worker has a directory of its own"
         )
+    if _CONTROL.search(text):
+        raise invalid("output_path", text, "it has a line break or another control character in it")
     try:
-        path = ObjectStoragePath(folder)
-        if path.protocol and not has_fs(path.protocol):  # Airflow 3.0 makes the path all the same
-            raise ValueError(f"no filesystem for {path.protocol}://")
+        place = Place.of(folder)
+        place.fs  # noqa: B018 - opens it
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
-        raise invalid(
-            "output_path", folder, f"it cannot be opened ({type(error).__name__}: {error})"
-        ) from None
-    return folder
+        raise invalid("output_path", text, f"it cannot be opened ({type(error).__name__}: {error})") from None
+    return place
+
+
+def check_names(folder: Place, names: FileNames, images: int) -> None:
+    """Make sure that images can be stored under their names, as far as that shows without a call.
+
+    :param images: how many there are to be.
+    :raises ApiError: kind INVALID.
+    """
+    target = folder / names.longest(images)
+    try:
+        target.check_name()
+    except ValueError as error:
+        raise invalid("file_name", str(target), f"nothing can be stored under this name: {error}") from None
 
 
 def check_decoder() -> None:
@@ -152,21 +163,3 @@ def _decode(local: Path) -> None:
         raise ApiError(
             Kind.DOWNLOAD, f"The image cannot be decoded ({type(error).__name__}: {error})."
         ) from error
-
-
-def move(local: Path, target: ObjectStoragePath) -> None:
-    """Put a file under its final name at once, whole: a reader never sees half of it."""
-    if target.protocol not in OBJECT_STORES:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():  # into which a move would put the file
-            raise IsADirectoryError(f"{target} is a folder")
-    # Always the same name, so that a repeat overwrites what a killed attempt left.
-    part = target.parent / f".{target.name}.part"
-    try:
-        with local.open("rb") as source, part.open("wb") as copy:  # type: ignore[no-untyped-call]
-            shutil.copyfileobj(source, copy, 1024 * 1024)
-        part.fs.mv(part.path, target.path)
-    except BaseException:
-        if part.exists():
-            part.unlink()
-        raise

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
-from airflow_provider_gptimg.batch.journal import COMPLETED, SEGMENT
+from airflow_provider_gptimg.batch.journal import SEGMENT, is_newer
 from airflow_provider_gptimg.batch.json_lines import read_records
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.stored_files import Gone
 
 MAX_BATCHES = 4
@@ -47,27 +46,26 @@ class Journals:
                 self._known.popitem(last=False)
         with known.lock:
             try:
-                self._read_on(ObjectStoragePath(folder), known)
+                self._read_on(Place.of(folder), known)
             except Exception as error:
                 raise Gone(f"The batch's journal cannot be read ({type(error).__name__}).") from error
             return sorted(known.records.values(), key=index_of)
 
-    def _read_on(self, folder: ObjectStoragePath, known: _Read) -> None:
-        folder.fs.invalidate_cache()  # of listings, which another process may have made old
-        if not folder.exists():
+    def _read_on(self, folder: Place, known: _Read) -> None:
+        found = {name: size for name, size in folder.files().items() if SEGMENT.fullmatch(name)}
+        if not found:
             return
-        found = {path.name: path for path in folder.iterdir() if SEGMENT.fullmatch(path.name)}
         new = [
-            found[name]
+            folder / name
             for name in sorted(found.keys() - known.segments)
-            if found[name].stat().st_size <= MAX_SEGMENT_BYTES
+            if found[name] <= MAX_SEGMENT_BYTES
         ]
         for record in read_records(new):
             key = record.get("key")
-            has_place = isinstance(record.get("shown"), dict)
+            has_place = isinstance(record.get("shown"), dict) and {"status", "attempt"} <= record.keys()
             if isinstance(key, str) and has_place and len(known.records) < MAX_ITEMS:
                 before = known.records.get(key)
-                if before is None or before.get("status") != COMPLETED:
+                if before is None or is_newer(record, before["status"], before["attempt"]):
                     known.records[key] = record
         known.segments = set(found)
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, TextIO
 
-from airflow.sdk import ObjectStoragePath
-
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.cards import Card
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -51,8 +50,7 @@ def read_picture(card: Card) -> bytes:
     if not _reads.acquire(timeout=PATIENCE):
         raise Gone("The storage is busy with other pictures.")
     try:
-        path: Any = ObjectStoragePath(str(card.uri))
-        with path.open("rb") as file:
+        with Place.of(str(card.uri)).open() as file:
             content = bytes(file.read(MAX_BYTES + 1))
     except Exception as error:
         raise Gone(f"It cannot be read from storage ({type(error).__name__}).") from error
@@ -76,8 +74,7 @@ def manifest_lines(uri: str, start: int, count: int) -> list[Mapping[str, Any]]:
     :raises Gone: if it cannot be read or is none.
     """
     try:
-        path: Any = ObjectStoragePath(uri)
-        with path.open("r", encoding="utf-8") as file:
+        with Place.of(uri).open("r", encoding="utf-8") as file:
             lines = [
                 json.loads(text) if text else {"error": {"message": "Its line in the manifest is too long."}}
                 for text in islice(_texts(file), start, start + count)

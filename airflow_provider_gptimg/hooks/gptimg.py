@@ -17,6 +17,7 @@ from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.flows import Flow, Pace, T
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.interruption import Interruption
+from airflow_provider_gptimg.api.polling.schedule import Course
 from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
@@ -24,7 +25,7 @@ from airflow_provider_gptimg.api.wire import Balance, File, Upload
 from airflow_provider_gptimg.compat.imports import BaseHook
 from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
 from airflow_provider_gptimg.hooks import connection_form, diagnosis
-from airflow_provider_gptimg.hooks.shared import buckets_for, settings_of, shared_client
+from airflow_provider_gptimg.hooks.shared import buckets_for, schedules_for, settings_of, shared_client
 
 WAIT_LIMIT = 1800.0
 """Seconds a wait may take unless told otherwise: 4K has been seen to take minutes (contract: Status)."""
@@ -170,14 +171,30 @@ class GptImgHook(BaseHook):
         """
         return self.wait_until(generation_id, pace=Pace(poll_interval), deadline=time.time() + timeout)
 
-    def wait_until(self, generation_id: str, *, pace: Pace, deadline: float) -> Generation:
-        """Do the same at a given pace until a moment in Unix seconds, which may be counted from elsewhere."""
+    def wait_until(
+        self,
+        generation_id: str,
+        *,
+        pace: Pace,
+        deadline: float,
+        kind: str | None = None,
+        since: float | None = None,
+    ) -> Generation:
+        """Do the same at a given pace until a moment in Unix seconds, which may be counted from elsewhere.
+
+        :param kind: which generations take about as long, such as ``gpt-image-2/2K/1``.
+        :param since: when it was submitted (Unix seconds), where that is known.
+        """
+        with translated():
+            schedule = schedules_for(self.settings).of(kind)
+        course = Course(schedule, pace.interval, time.time, since=since, advise=pace.is_advisable)
         return self.run(
             flows.wait(
                 generation_id,
                 pace=pace,
                 deadline=deadline,
                 clock=time.time,
+                course=course,
                 on_unknown_status=self.log_unknown_status(generation_id),
             )
         )

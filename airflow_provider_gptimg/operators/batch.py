@@ -7,42 +7,41 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
-
-from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.assets import announce
+from airflow_provider_gptimg.batch.columns import Columns
 from airflow_provider_gptimg.batch.failures import Failures
 from airflow_provider_gptimg.batch.folder import BatchFolder
-from airflow_provider_gptimg.batch.items import Item, Items, refusal
+from airflow_provider_gptimg.batch.item_check import check
+from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
 from airflow_provider_gptimg.batch.plan import Order, Rules
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.runner import Runner
-from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL
+from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
-from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.names import FileNames, fields_of
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.payment.identity import Series, clear_number
+from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
-from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.parameters import count, one_of, seconds, templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
-from airflow_provider_gptimg.tasks.storing import check_place
 from airflow_provider_gptimg.tasks.templates import templates_named
-from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN
+from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 MAX_IN_FLIGHT = 1000
 """Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
@@ -54,7 +53,7 @@ WATCHED = 100
 """Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
 
 
-class GptImgBatchOperator(KeyedOperator):
+class GptImgBatchOperator(GptImgTask):
     """Make many images in one task: submit at the account's rate, wait, store each as it comes.
 
     Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
@@ -63,32 +62,39 @@ class GptImgBatchOperator(KeyedOperator):
     storage, in ``.gptimg`` below ``output_path``.
 
     XCom: ``batch`` at once (where its journal is, how many items); in the end ``return_value``
-    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for
-    each item ``index``, ``id``, ``status``, ``request``, ``generation_id``, ``uris``, ``images`` (as in
+    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for each item ``index``, ``id``,
+    ``status``, ``request``, ``row``, ``generation_id``, ``uris``, ``images`` (as in
     :class:`~airflow_provider_gptimg.result.Result`), ``submissions``, times, and ``error``.
 
     :param items: prompts, or dicts with ``prompt`` and any of ``size``, ``resolution``, ``n``, ``model``,
-        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, or the
-        path or URI of a file that ends with ``.jsonl``, ``.ndjson`` or ``.csv``. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, a DataFrame of
+        pandas or polars, or the path or URI of a file that ends with ``.jsonl``, ``.ndjson``, ``.csv`` or
+        ``.tsv``, also with ``.gz`` after it. (templated)
+    :param columns: which column or key is which, where they are called otherwise: ``{"id": "sku", "prompt":
+        "text"}``; ``{"size": None}`` if ``size`` is something else. Names are compared without case and
+        blanks. All other columns and keys are kept, and come back in the manifest as ``row``.
+    :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
     :param size: and the other request fields: for items that do not say their own. (templated)
-    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index.
+    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index,
+        ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
         once those in flight are stored. ``continue``: go on. What lies in no item (an empty account, no
-        connection, a full disk) ends the attempt in any case.
+        connection, a full disk) ends the attempt in any case. A batch of which no item was completed
+        has failed, too.
     :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
     :param deferrable: give the worker back while nothing can be submitted or stored.
+    :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
+        the rest. ``new``: after a success, make everything anew.
     :param poll_interval: seconds between two looks at a generation.
     :param timeout: seconds a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
     """
 
     _failures: Failures | None = None
-    _is_resumed = False
 
     template_fields: Sequence[str] = (
         "items",
@@ -113,8 +119,9 @@ class GptImgBatchOperator(KeyedOperator):
     def __init__(
         self,
         *,
-        items: Iterable[str | Mapping[str, Any]] | str | os.PathLike[str] | XComArg,
-        output_path: str | XComArg,
+        items: Iterable[Any] | str | os.PathLike[str] | XComArg,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg,
+        columns: Mapping[str, str | None] | None = None,
         size: str | XComArg = "1:1",
         resolution: str | XComArg = "1K",
         n: int | str | XComArg = 1,
@@ -128,6 +135,7 @@ class GptImgBatchOperator(KeyedOperator):
         on_item_error: Literal["fail", "continue"] = "fail",
         max_failed_items: int | None = None,
         deferrable: bool = True,
+        on_clear: OnClear = "continue",
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
         on_ambiguous_submit: OnDoubt = "resubmit",
@@ -136,6 +144,8 @@ class GptImgBatchOperator(KeyedOperator):
         super().__init__(**kwargs)
         # Read once, copied often.
         self.items: Any = list(items) if isinstance(items, Iterator) else items
+        Columns(columns)  # which checks it
+        self.columns = columns
         self.output_path = templated(output_path)
         self.size = templated(size)
         self.resolution = templated(resolution)
@@ -156,47 +166,65 @@ class GptImgBatchOperator(KeyedOperator):
                 "max_failed_items is for on_item_error='continue'; with 'fail' the first one ends it."
             )
         self.deferrable = deferrable
+        self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
 
-    @cached_property
-    def hook(self) -> GptImgHook:
-        """The hook of the task's connection."""
-        return GptImgHook(self.conn_id)
+    @property
+    def pushed_keys(self) -> frozenset[str]:
+        """Keys of the result that the task pushes by itself."""
+        return frozenset({"manifest"})
 
-    @leaves_reason
-    def execute(self, context: Context) -> BatchResult:
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> BatchResult:
         """Begin, or go on where an earlier attempt was; defer while there is nothing to do but wait.
 
         :raises GptImgValidationError: for items that cannot be asked for, before anything is paid.
         :raises GptImgBatchError: if items failed; the manifest says which.
         :raises GptImgFinalError: if what failed cannot be mended by a retry.
         """
-        ti: Any = context["ti"]
-        series = Series.of(ti, retries=self.retries or 0, clear_number=clear_number(context), remembered=None)
+        ti = task_instance(context)
+        task = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=False)
         with templates_named(context, self.task_id), translated():
-            check_place(context, self, item=0)
-            folder = BatchFolder(self.output_path, ti, self.conn_id, series)
-            items = Items(self._source(), self._defaults(), folder.identity)
-            total, problems = items.check()
+            check_place(
+                context,
+                task_id=self.task_id,
+                output_path=self.output_path,
+                file_name=self.file_name,
+                verify_images=self.verify_images,
+                item=0,
+            )
+            folder = BatchFolder(self.output_path, ti, self.conn_id, task, self.on_clear)
+            items = Items(
+                self.items,
+                self._defaults(),
+                folder.identity,
+                Columns(self.columns),
+                needs_ids="id" in self._named_by,
+            )
+            checked = check(items)
             failures = self._failures = Failures(self._most_failures)
-            if self._most_failures is not None and len(problems) > self._most_failures:
-                raise refusal(total, problems)
+            if checked.are_too_many(self._most_failures):
+                raise checked.refusal()
+        if not resumed:
+            for note in checked.notes:
+                self.log.info("%s", note)
+            if checked.warning:
+                self.log.warning("%s", checked.warning)
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
-            if self.do_xcom_push and not self._is_resumed:
-                ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": total})
+            if self.do_xcom_push and not resumed:
+                ti.xcom_push(key=BATCH_KEY, value={"journal": str(folder.journal), "total": checked.total})
             order = Order(
                 items=items,
                 journal=journal,
                 failures=failures,
-                progress=Progress(total),
+                progress=Progress(checked.total),
                 rules=self._rules(),
                 settings=self.hook.settings,
                 storage_for=partial(self._storage, ti),
-                cleared_at=series.base,
+                cleared_at=task.base,
                 trusted=folder.record.trusted,
                 log=self.log,
             )
@@ -204,30 +232,19 @@ class GptImgBatchOperator(KeyedOperator):
             if waiting:
                 self._defer(waiting, order.progress)
             journal.compact()
-            manifest = Manifest(ObjectStoragePath(self.output_path) / f"{folder.stem}.jsonl")
+            manifest = Manifest(Place.of(self.output_path) / f"{folder.stem}.jsonl")
             manifest.write(items, journal)
             result = manifest.result(order.progress)
-            if not failures.is_stopped:
+            failures.end(result["completed"])
+            if not failures.has_failed:
                 folder.finish()
-        if failures.is_stopped:
+        if failures.has_failed:
             self._fail(failures, result)
         self.log.info("The manifest is %s", result["manifest"])
         if self.do_xcom_push:
             ti.xcom_push(key="manifest", value=result["manifest"])
         announce(context, self.outlets, result)
         return result
-
-    def execute_complete(self, context: Context, event: Any = None) -> BatchResult:
-        """Go on after the trigger's event, whatever it says: the batch's own records know more."""
-        self._is_resumed = True
-        return self.execute(context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume, also where Airflow would only fail the task because its trigger is gone."""
-        if next_method == TRIGGER_FAIL:
-            self.log.warning("Airflow gave up the wait (%s): going on.", (next_kwargs or {}).get("error"))
-            next_method, next_kwargs = "execute_complete", None
-        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """End the work, and say what becomes of the rest; nothing in flight can be cancelled."""
@@ -236,15 +253,15 @@ class GptImgBatchOperator(KeyedOperator):
         self.log.warning(
             "Killed. A retry or a Clear goes on with this batch and pays only for what is missing."
         )
+        super().on_kill()  # comes last: it raises
 
     @property
     def _most_failures(self) -> int | None:
         return 0 if self.on_item_error == "fail" else self.max_failed_items
 
-    def _source(self) -> Any:
-        # Results of mapped tasks come as a sequence that asks the API server for each, each time.
-        is_lazy = isinstance(self.items, Iterable) and not isinstance(self.items, (str, Mapping, os.PathLike))
-        return list(self.items) if is_lazy else self.items
+    @property
+    def _named_by(self) -> set[str]:
+        return set() if self.file_name is None else fields_of(self.file_name)
 
     def _defaults(self) -> dict[str, Any]:
         model = self.hook.settings.default_model if self.model is None else self.model
@@ -259,13 +276,13 @@ class GptImgBatchOperator(KeyedOperator):
             timeout=self.timeout,
             on_ambiguous=self.on_ambiguous_submit,
             may_leave=self.deferrable,
-            is_named_by_place=self.file_name is not None and "{identity" not in self.file_name,
+            is_named_by_place="item" in self._named_by and not self._named_by & {"identity", "id"},
         )
 
     def _storage(self, ti: Any, item: Item, size: Pixels | None) -> Storage:
         return Storage(
             folder=self.output_path,
-            names=FileNames.of(self.file_name, ti, item.digest, item=item.index),
+            names=FileNames.of(self.file_name, ti, item.digest, item=item.index, item_id=item.id),
             settings=self.hook.settings,
             size=size,
             decode=self.verify_images,
@@ -297,7 +314,10 @@ class GptImgBatchOperator(KeyedOperator):
 
     def _fail(self, failures: Failures, result: BatchResult) -> NoReturn:
         left = result["total"] - result["completed"] - result["failed"]
-        first = f" The first: {result['failed_items'][0]['message']}" if result["failed_items"] else ""
+        first = ""
+        if result["failed_items"]:
+            failure = result["failed_items"][0]
+            first = f" The first, {label_of(failure['index'], failure['id'])}: {failure['message']}"
         what_next = "a Clear" if failures.final else "a retry or a Clear"
         message = (
             f"{result['failed']} of {result['total']} items failed, {result['completed']} are stored, {left} "

@@ -7,22 +7,25 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Result, asked_in, generation_id_in
+from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import seconds, templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
-from airflow_provider_gptimg.tasks.storing import StoringWait
 from airflow_provider_gptimg.tasks.templates import templates_named
+from airflow_provider_gptimg.tasks.waiting import GenerationWait, check_place, storing
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    import os
+
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 
-class GptImgDownloadOperator(StoringWait):
+class GptImgDownloadOperator(GenerationWait):
     """Store the images of a generation, after waiting for it where it still runs. It never pays.
 
     Hands on what :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` with an
@@ -31,7 +34,7 @@ class GptImgDownloadOperator(StoringWait):
 
     :param generation_id: its id, or the dict that the generating task or the sensor returned: then the
         size in pixels is checked, and the result repeats the prompt. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens. (templated)
+    :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
     :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is made of the generation's id.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
@@ -49,7 +52,7 @@ class GptImgDownloadOperator(StoringWait):
         self,
         *,
         generation_id: str | Mapping[str, Any] | XComArg,
-        output_path: str | XComArg,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
@@ -60,7 +63,7 @@ class GptImgDownloadOperator(StoringWait):
     ) -> None:
         super().__init__(**kwargs)
         self.generation_id: Any = generation_id
-        self.output_path: str = templated(output_path)
+        self.output_path: Any = templated(output_path)
         self.file_name = templated(file_name)
         self.verify_images = verify_images
         self.conn_id = templated(conn_id)
@@ -73,33 +76,40 @@ class GptImgDownloadOperator(StoringWait):
         """How long to wait between two looks."""
         return Pace(self.poll_interval)
 
-    def asked(self) -> Asked:
-        """Return what is known of the request: nothing, unless a whole result was given."""
-        return asked_in(self.generation_id)
-
-    def known_id(self, ti: Any) -> str:
-        """Return the id that it was given."""
-        return generation_id_in(self.generation_id)
-
-    def digest(self, context: Context) -> str:
-        """Return a hash of the generation's id: its images are the same whoever stores them."""
-        return hashlib.sha256(generation_id_in(self.generation_id).encode()).hexdigest()
-
-    @leaves_reason
-    def execute(self, context: Context) -> Any:
-        """Look, wait if need be, and store.
-
-        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
-        """
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
+        """Look, wait if need be, and store."""
         with templates_named(context, self.task_id), translated():
-            self.check_storage(context)
+            check_place(
+                context,
+                task_id=self.task_id,
+                output_path=self.output_path,
+                file_name=self.file_name,
+                verify_images=self.verify_images,
+            )
             generation_id = generation_id_in(self.generation_id)
-        deadline = time.time() + self.timeout
-        generation = self.generation = self.hook.run(
-            flows.look(generation_id, pace=self.pace, deadline=deadline, clock=time.time)
+        kept = Deferral(
+            generation_id=generation_id,
+            deadline=time.time() + self.timeout,
+            try_number=task_instance(context).try_number,
+            asked=asked_in(self.generation_id),
         )
+        generation = self.generation = self.look(generation_id, patience=self.timeout)
         if not generation.is_final:
-            if self.deferrable:
-                self.defer_wait(context, generation_id, asked=self.asked(), deadline=deadline)
-            generation = self.hook.wait_until(generation_id, pace=self.pace, deadline=deadline)
-        return self.finish(context, generation, self.asked())
+            if self.deferrable and may_defer:
+                self.defer_wait(context, kept)
+            generation = self.wait_here(kept)
+        return self.hand_on(context, generation, kept)
+
+    def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
+        """Store the images of a generation that is over, and return the result."""
+        store = storing(
+            context,
+            self.hook.settings,
+            output_path=self.output_path,
+            file_name=self.file_name,
+            verify_images=self.verify_images,
+            # Of the generation's id alone: its images are the same whoever stores them.
+            digest=hashlib.sha256(kept.generation_id.encode()).hexdigest(),
+            asked=kept.asked,
+        )
+        return self.finish(context, generation, kept.asked, store)

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_gptimg.api.flows import Pace
-from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.imports import has_listeners
+from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
 from airflow_provider_gptimg.compat.xcom import ASKED_KEY
-from airflow_provider_gptimg.exceptions import translated
-from airflow_provider_gptimg.files.references import reference_texts, references
+from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.payment import identity
-from airflow_provider_gptimg.payment.identity import Attempt
+from airflow_provider_gptimg.payment.attempt import Attempt
+from airflow_provider_gptimg.payment.decision import GENERATION_ID_KEY, Action, Decision, OnClear
+from airflow_provider_gptimg.payment.identity import fingerprint
 from airflow_provider_gptimg.payment.memory import Memory
+from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission
-from airflow_provider_gptimg.result import Asked, asked, result_of
+from airflow_provider_gptimg.result import Result, asked, result_of
+from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
-from airflow_provider_gptimg.tasks.storing import StoringWait
+from airflow_provider_gptimg.tasks.request import TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
+from airflow_provider_gptimg.tasks.waiting import (
+    MANY_IMAGES,
+    RESUME_PATIENCE,
+    GenerationWait,
+    check_place,
+    storing,
+)
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    import os
+
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 
-class GptImgGenerateOperator(StoringWait):
+class GptImgGenerateOperator(GenerationWait):
     """Generate images: submit once, wait without holding a worker, hand the images downstream.
 
-    Safe to retry: an attempt that follows another one of the same try series continues with the
-    generation that was already paid for. A Clear makes a new one.
+    You pay for an image once, until you have been given it. A retry goes on with the generation that was paid
+    for, and so does a Clear of a task that failed, was killed, waits or runs. Only a Clear of a task that
+    succeeded pays for a new one.
 
     XCom: ``generation_id`` at once after the submission, ``return_value`` (a dict, see
     :class:`~airflow_provider_gptimg.result.Result`) and ``urls`` when it is completed.
@@ -49,7 +61,7 @@ class GptImgGenerateOperator(StoringWait):
         ``s3://bucket/key``, or the result of a task that made or uploaded some; one or a list. Files are
         PNG, JPEG, WebP or GIF of at most 10 MB, and are uploaded before the submission. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
-    :param output_path: a folder, as a path or URI that ``ObjectStoragePath`` opens: store the images
+    :param output_path: a folder, as a path or URI (text, ``Path``, ``ObjectStoragePath``): store the images
         there, and hand on where they are. (templated)
     :param file_name: what they are called below it, such as ``{{ ds }}/cover-{index}.{format}``; in
         braces also ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
@@ -63,15 +75,14 @@ class GptImgGenerateOperator(StoringWait):
         worker start. Not with asset outlets, whose events only a worker sends, nor with ``output_path``.
     :param poll_interval: seconds between two looks at the generation.
     :param timeout: seconds the generation may take, from its submission.
-    :param reattach: False submits anew in every attempt, and so pays again for every retry.
-        ``or_fail`` is True, except that it fails where the images of an earlier attempt have expired
-        instead of paying for new ones.
+    :param durable: False lets every attempt submit anew, and so pay again.
+    :param on_clear: what a Clear of the task means after it has succeeded: ``new`` images, or ``continue``
+        with the same ones as long as they can be had.
+    :param on_expired: if the images of an earlier attempt have expired: ``resubmit`` pays for new ones,
+        ``fail`` fails.
     :param on_ambiguous_submit: when a submission got no clear answer and look-ups do not find it:
         ``resubmit`` (may pay twice, says so in the log) or ``fail``.
     """
-
-    _memory: Memory | None = None
-    _is_resumed = False
 
     template_fields: Sequence[str] = (
         "prompt",
@@ -100,7 +111,7 @@ class GptImgGenerateOperator(StoringWait):
         model: str | XComArg | None = None,
         reference_images: Any = None,
         extra_body: Mapping[str, Any] | XComArg | None = None,
-        output_path: str | XComArg | None = None,
+        output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
@@ -109,7 +120,9 @@ class GptImgGenerateOperator(StoringWait):
         end_from_trigger: bool = False,
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
-        reattach: bool | Literal["or_fail"] = True,
+        durable: bool = True,
+        on_clear: OnClear = "new",
+        on_expired: OnDoubt = "resubmit",
         on_ambiguous_submit: OnDoubt = "resubmit",
         **kwargs: Any,
     ) -> None:
@@ -133,150 +146,160 @@ class GptImgGenerateOperator(StoringWait):
         self._end_from_trigger = end_from_trigger
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
-        self.reattach = one_of("reattach", reattach, (True, False, "or_fail"))
+        self.durable = one_of("durable", durable, (True, False))
+        self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
+        self.on_expired = one_of("on_expired", on_expired, ("resubmit", "fail"))
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
+
+    @property
+    def pushed_keys(self) -> frozenset[str]:
+        """Keys of the result that the task pushes by itself."""
+        return frozenset({GENERATION_ID_KEY, "urls"} if self.wait_for_completion else {GENERATION_ID_KEY})
 
     @property
     def pace(self) -> Pace:
         """How long to wait between two looks."""
         return Pace(self.poll_interval)
 
-    def asked(self) -> Asked:
-        """Return what a result repeats of its request."""
-        return asked(self._request(), submissions=1)
-
-    @leaves_reason
-    def execute(self, context: Context) -> Any:
-        """Submit, or attach to what an earlier attempt submitted; then wait and hand on.
-
-        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
-        """
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
+        """Submit, or go on with what was paid for; then wait and hand on."""
+        attempt = self.open_attempt(context, resumed=resumed)
         with templates_named(context, self.task_id):
-            self.check_storage(context)
-            request = self._request()
-        attempt = self._attempt(context, request)
-        self._memory = attempt.memory
-        self.identity_digest = attempt.identity.digest
-        try:
-            submission = self._submit(attempt, request)
-            facts = attempt.remember(submission, asked(request, submission.submissions))
-            return self._carry_on(context, facts, submission)
-        except Exception:
-            attempt.memory.amend(running=False)
-            raise
+            wanted = TaskRequest.of(self)
+            self.check_storage(context, wanted)
+            request = wanted.checked(self.hook.settings.default_model)
+        decision = attempt.decide(fingerprint(request, self.conn_id), problem_of(request))
+        return self.make(context, attempt, decision, wanted, request, may_defer=may_defer)
 
-    def execute_complete(self, context: Context, event: Any = None, **kept: Any) -> Any:
-        """Go on after the trigger's event; see ``tasks.waiting``."""
-        self._is_resumed = True
-        memory = self._memory = Memory(context, self.log)
-        memory.amend(clear_number=identity.clear_number(context))
-        try:
-            return super().execute_complete(context, event, **(kept or self._remembered(context, memory)))
-        except Exception:
-            memory.amend(running=False)
-            raise
+    def open_attempt(self, context: Context, *, resumed: bool) -> Attempt:
+        """Return this attempt, which knows what earlier ones left."""
+        facts = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=resumed)
+        return Attempt(
+            facts,
+            self._memory(context),
+            durable=self.durable,
+            on_clear=self.on_clear,
+            is_completed=self._is_completed,
+            log=self.log,
+        )
 
-    def _remembered(self, context: Context, memory: Memory) -> dict[str, Any]:
-        """Return what went into the deferral, where a trigger that died took it along."""
-        last, ti = memory.last, context["ti"]
-        # Another than was pushed, or of before a Clear, where this attempt's could not be stored.
-        if (
-            last is None
-            or last.generation_id is None
-            or last.base != identity.base_of(ti, self.retries or 0)
-            or self.known_id(ti) not in (None, last.generation_id)
-        ):
-            return {}
-        return {
-            "generation_id": last.generation_id,
-            "asked": last.asked,
-            "deadline": last.submitted_at + self.timeout,
-            "identity_digest": last.digest,
-        }
+    def make(
+        self,
+        context: Context,
+        attempt: Attempt,
+        decision: Decision,
+        wanted: TaskRequest,
+        request: GenerationRequest,
+        *,
+        may_defer: bool,
+        returned: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Do what was decided, wait for the generation, and hand its images on.
 
-    def known_id(self, ti: Any) -> str | None:
-        """Return the id that was pushed at once after the submission, None where nothing is pushed."""
-        pushed = ti.xcom_pull(task_ids=self.task_id, key="generation_id", map_indexes=ti.map_index)
-        return pushed if isinstance(pushed, str) else None
-
-    def new_deadline(self, generation: Generation) -> float:
-        """Return until when to wait (Unix seconds), counted from the submission by the service's clock."""
-        now = time.time()
-        return now - generation.age(now) + self.timeout
-
-    def on_kill(self) -> None:
-        """Note that Airflow ends the attempt, and say what becomes of the generation."""
-        if self._memory is not None:
-            self._memory.stop()
-        super().on_kill()  # comes last: it ends the wait
-
-    def _carry_on(self, context: Context, facts: Asked, submission: Submission) -> Any:
-        generation = self.generation = submission.generation
+        :param returned: what a decorated function returned, for the deferral.
+        """
+        if decision.action is Action.REFUSE:
+            raise refusal(decision, request)
+        ti = task_instance(context)
+        digest = attempt.identity(decision).digest
+        submission = self._submit(attempt, decision, request)
+        receipt, generation = submission.receipt, submission.generation
+        self.generation = generation
+        facts = asked(request, receipt.submissions)
+        if decision.asked and decision.receipt and decision.receipt.generation_id == generation.id:
+            # An earlier attempt may have asked for something else, if the fingerprint leaves that open.
+            facts = {**facts, **decision.asked, "submissions": receipt.submissions}
+        ends_in_triggerer = may_defer and self._may_end_in_triggerer(wanted)
+        attempt.remember(
+            receipt,
+            fingerprint=decision.fingerprint or "",
+            asked=facts,
+            ends_in_triggerer=ends_in_triggerer and not generation.is_final,
+        )
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="generation_id", value=generation.id)
-        if not self.wait_for_completion:
-            self.result = result_of(generation, facts)
-            announce(context, self.outlets, self.result)
-            return self.result
-        if not generation.is_final:
-            deadline = submission.submitted_at + self.timeout
-            if self.deferrable:
-                self._defer(context, generation.id, facts, deadline)
-            generation = self.hook.wait_until(generation.id, pace=self.pace, deadline=deadline)
-        return self.finish(context, generation, facts)
+            ti.xcom_push(key=GENERATION_ID_KEY, value=generation.id)
+        kept = Deferral(
+            generation_id=generation.id,
+            deadline=(receipt.submitted_at or time.time()) + self.timeout,
+            try_number=ti.try_number,
+            asked=facts,
+            submitted_at=receipt.submitted_at,
+            digest=digest,
+            returned=None if returned is None else dict(returned),
+            ends_in_triggerer=ends_in_triggerer,
+        )
+        return self._go_on(context, generation, kept, may_defer=may_defer)
+
+    def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
+        """Return the result of a generation that is over, and note that it was given."""
+        return self.give(context, generation, kept, TaskRequest.of(self))
+
+    def give(self, context: Context, generation: Generation, kept: Deferral, wanted: TaskRequest) -> Result:
+        """Store the images where it is wanted, hand them on, and note that they were given."""
+        store = storing(
+            context,
+            self.hook.settings,
+            output_path=wanted.output_path,
+            file_name=wanted.file_name,
+            verify_images=self.verify_images,
+            digest=kept.digest or "",
+            asked=kept.asked,
+        )
+        result = self.finish(context, generation, kept.asked, store)
+        self._note_given(context)
+        return result
+
+    def resume(self, context: Context, kept: Deferral, event: Mapping[str, Any]) -> Any:
+        """Go on after a deferral; from here on no trigger ends the task."""
+        if kept.ends_in_triggerer:
+            self._memory(context).amend(ends_in_triggerer=False)
+        return super().resume(context, kept, event)
+
+    def check_storage(self, context: Context, wanted: TaskRequest) -> None:
+        """Check what concerns the storing before anything is paid.
+
+        :raises GptImgValidationError: naming the field, its value and what is allowed.
+        """
+        if wanted.output_path is not None:
+            check_place(
+                context,
+                task_id=self.task_id,
+                output_path=wanted.output_path,
+                file_name=wanted.file_name,
+                verify_images=self.verify_images,
+                images=1 if wanted.n == 1 else MANY_IMAGES,
+            )
 
     def reference_uris(self) -> list[str]:
         """Return where the images are that it starts from; nothing is read."""
-        return reference_texts(self.reference_images) if self.reference_images else []
+        return TaskRequest.of(self).reference_uris()
 
-    def digest(self, context: Context) -> str:
-        """Return the identity, which tells task instances, series of attempts and requests apart."""
-        if self.identity_digest is None:  # resumed by dag.test(), which drops what went into the deferral
-            self.identity_digest = self._attempt(context, self._request()).identity.digest
-        return self.identity_digest
+    def _go_on(self, context: Context, generation: Generation, kept: Deferral, *, may_defer: bool) -> Result:
+        if not self.wait_for_completion:
+            self.result = result_of(generation, kept.asked)
+            announce(context, self.outlets, self.result)
+            self._note_given(context)
+            return self.result
+        if not generation.is_final:
+            if self.deferrable and may_defer:
+                if kept.ends_in_triggerer:
+                    task_instance(context).xcom_push(key=ASKED_KEY, value=kept.asked)
+                self.defer_wait(context, kept)
+            generation = self.wait_here(kept)
+        return self.hand_on(context, generation, kept)
 
-    def _attempt(self, context: Context, request: GenerationRequest) -> Attempt:
-        with translated():
-            return Attempt(
-                context,
-                self.log,
-                retries=self.retries or 0,
-                request=request,
-                fingerprint=self._fingerprint(request),
-                reattach=bool(self.reattach),
-                resumed=self._is_resumed,
-            )
-
-    def _fingerprint(self, request: GenerationRequest) -> str:
-        """Return a hash of what makes the request another one, for the identity."""
-        return identity.fingerprint(request, self.conn_id)
-
-    def _model(self) -> Any:
-        return self.hook.settings.default_model if self.model is None else self.model
-
-    def _request(self) -> GenerationRequest:
-        with translated():
-            return GenerationRequest.checked(
-                self.prompt,
-                model=self._model(),
-                size=self.size,
-                resolution=self.resolution,
-                n=self.n,
-                reference_images=references(self.reference_images),
-                extra_body=self.extra_body,
-            )
-
-    def _submit(self, attempt: Attempt, request: GenerationRequest) -> Submission:
+    def _submit(self, attempt: Attempt, decision: Decision, request: GenerationRequest) -> Submission:
         reconciler = Reconciler(
             request=request,
-            business_id=attempt.identity.business_id,
-            fresh=attempt.is_fresh,
-            known=attempt.known,
+            business_id=attempt.identity(decision).business_id,
+            fresh=decision.action is Action.SUBMIT,
+            known=decision.receipt,
             on_ambiguous=self.on_ambiguous_submit,
-            on_expired="fail" if self.reattach == "or_fail" else "resubmit",
+            on_expired=self.on_expired,
             give_up_at=time.time() + self.timeout,
             clock=time.time,
             report=lambda sentence: self.log.warning("%s", sentence),
+            note=lambda sentence: self.log.info("%s", sentence),
         )
         submission = self.hook.run(reconciler.submit())
         if submission.origin is Origin.SUBMITTED:
@@ -291,19 +314,42 @@ class GptImgGenerateOperator(StoringWait):
             )
         return submission
 
-    def _defer(self, context: Context, generation_id: str, facts: Asked, deadline: float) -> None:
-        end_task = self._end_from_trigger and self._triggerer_can_end_it()
-        if end_task:
-            context["ti"].xcom_push(key=ASKED_KEY, value=facts)
-        self.defer_wait(context, generation_id, asked=facts, deadline=deadline, end_task=end_task)
+    def _memory(self, context: Context) -> Memory:
+        push = task_instance(context).xcom_push if self.do_xcom_push else None
+        return Memory(context.get("task_state_store"), push, self.log)
 
-    def _triggerer_can_end_it(self) -> bool:
+    def _note_given(self, context: Context) -> None:
+        facts = facts_of(context, retries=self.retries or 0, pushes_xcoms=False, resumed=False)
+        self._memory(context).amend(base=facts.base, given_by=facts.try_number)
+
+    def _is_completed(self, receipt: Receipt) -> bool:
+        try:
+            return self.look(receipt.generation_id, patience=RESUME_PATIENCE).status == COMPLETED
+        except GptImgNotFoundError:
+            return True  # nothing is left of it to go on with
+
+    def _may_end_in_triggerer(self, wanted: TaskRequest) -> bool:
         """Whether nothing is left that only a worker does: asset events, files, XComs, listeners."""
+        if not (self._end_from_trigger and self.deferrable and self.wait_for_completion):
+            return False
         mapped_over = next(iter(self.iter_mapped_dependants()), None) is not None
-        one_xcom = self.do_xcom_push and not self.multiple_outputs
-        if self.outlets or self.output_path or mapped_over or not one_xcom or has_listeners():
+        one_xcom = self.do_xcom_push and not self.pushes_each_output
+        if self.outlets or wanted.output_path or mapped_over or not one_xcom or has_listeners():
             self.log.info(
                 "The task has work left for a worker: it is resumed instead of ended in the triggerer."
             )
             return False
         return True
+
+
+def problem_of(request: GenerationRequest) -> str | None:
+    """Return why a file of a request cannot be read, None if all can."""
+    return next((str(file.problem) for file in request.files if file.problem), None)
+
+
+def refusal(decision: Decision, request: GenerationRequest) -> Exception:
+    """Return the exception for a decision to pay nothing."""
+    problem = next((file.problem for file in request.files if file.problem), None)
+    if problem is not None:
+        return from_api(problem)
+    return GptImgAmbiguousSubmissionError(" ".join(decision.notes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
@@ -14,9 +13,8 @@ from airflow_provider_gptimg.api.uploads import upload_all
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import references
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
-from airflow_provider_gptimg.tasks.outputs import KeyedOperator
+from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.parameters import templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
 from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ class Uploads(TypedDict):
     images: list[UploadedImage]
 
 
-class GptImgUploadOperator(KeyedOperator):
+class GptImgUploadOperator(GptImgTask):
     """Upload pictures, free of charge, and hand on URLs that ``reference_images`` takes.
 
     Each content is sent once, however often it is named. XCom: ``return_value`` (:class:`Uploads`) and
@@ -64,17 +62,7 @@ class GptImgUploadOperator(KeyedOperator):
         self.files = files
         self.conn_id = templated(conn_id)
 
-    @cached_property
-    def hook(self) -> GptImgHook:
-        """The hook of the task's connection."""
-        return GptImgHook(self.conn_id)
-
-    def on_kill(self) -> None:
-        """End the upload, which is free; a retry begins anew."""
-        self.hook.interruption.set()
-
-    @leaves_reason
-    def execute(self, context: Context) -> Uploads:
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Uploads:
         """Check every file, then upload them.
 
         :raises GptImgValidationError: for what is no picture of 1 byte to 10 MB; nothing was sent.

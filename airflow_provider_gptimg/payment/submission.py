@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Literal
 
 from airflow_provider_gptimg.api import wire
@@ -13,6 +14,7 @@ from airflow_provider_gptimg.api.flows import ENDS_A_WAIT, Clock, Flow, Sleep, c
 from airflow_provider_gptimg.api.generation import FAILED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.uploads import upload_references
+from airflow_provider_gptimg.payment.receipt import Receipt
 
 LOOK_UP_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look-up of a business id. How soon after its acceptance the service finds a
@@ -40,35 +42,25 @@ class Origin(Enum):
     ATTACHED = "attached to the one that was already paid for"
 
 
+class Withdrawn(Exception):  # noqa: N818 - nothing went wrong
+    """Nothing more is to be submitted.
+
+    :param surely: whether nothing was paid for.
+    """
+
+    def __init__(self, *, surely: bool) -> None:
+        super().__init__()
+        self.surely = surely
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A generation that was paid for, now or by an earlier attempt.
-
-    :param ordinal: its place among this identity's generations, from 1; the earlier ones failed at
-        the service (refunded) or have expired.
-    :param submissions: how many times the identity has surely or possibly paid.
-    :param submitted_at: Unix seconds by our clock, from which the time limit counts.
-    """
+    """A generation that was paid for, now or by an earlier attempt, and the receipt for it."""
 
     generation: Generation
     client_business_id: str
-    ordinal: int
-    submissions: int
-    submitted_at: float
+    receipt: Receipt
     origin: Origin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What the caller remembers of an identity's latest submission; a help, never the only truth.
-
-    :param submitted_at: Unix seconds by our clock.
-    """
-
-    generation_id: str
-    ordinal: int
-    submissions: int
-    submitted_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +72,11 @@ class Reconciler:
     :param on_ambiguous: what to do when a submission got no answer and look-ups do not find it:
         pay again, or fail.
     :param on_expired: what to do when the images of an earlier attempt are gone: pay again, or fail.
-    :param known: what is remembered of the latest submission, None where nothing is.
+    :param known: the receipt of the latest submission, if one is remembered: a help, never the only truth.
     :param give_up_at: Unix seconds until which "slow down" answers are waited out.
-    :param report: told in a sentence what was found and decided.
+    :param report: told in a sentence what its reader must know.
+    :param note: told in a sentence what goes as it should.
+    :param may_submit: asked before each submission; False withdraws it.
     """
 
     request: GenerationRequest
@@ -90,10 +84,12 @@ class Reconciler:
     fresh: bool
     on_ambiguous: OnDoubt
     on_expired: OnDoubt = "resubmit"
-    known: Known | None = None
+    known: Receipt | None = None
     give_up_at: float
     clock: Clock
     report: Callable[[str], None]
+    note: Callable[[str], None] = lambda sentence: None
+    may_submit: Callable[[], bool] = lambda: True
 
     def submit(self) -> Flow[Submission]:
         """Attach to the generation of an earlier attempt, or else submit.
@@ -106,7 +102,7 @@ class Reconciler:
             found = None if self.fresh else (yield from self._find(ordinal))
             if found is None:
                 if not self.fresh:
-                    self._warn(ordinal, "Submitting, as if no earlier attempt had", "one did")
+                    self._report_nothing_found(ordinal)
                 return (yield from self._post(ordinal))
             if found.status == FAILED:
                 self.report(
@@ -131,7 +127,12 @@ class Reconciler:
         doubt: ApiError | None = None
         for resubmits in range(MAX_RESUBMITS + 1):
             try:
-                reply = yield from call(request, clock=self.clock, give_up_at=self.give_up_at)
+                reply = yield from call(
+                    request,
+                    clock=self.clock,
+                    give_up_at=self.give_up_at,
+                    before_send=partial(self._withdraw, surely=doubt is None),
+                )
                 submitted_at = self.clock()  # not before: a "slow down" may have been waited out
                 generation = wire.read_generation(reply)
             except ApiError as error:
@@ -143,12 +144,16 @@ class Reconciler:
                     raise self._in_doubt(doubt, f"{business_id} was refused then: {error.message}") from error
                 doubt = error
             else:
-                return Submission(
-                    generation=generation,
-                    client_business_id=business_id,
+                receipt = Receipt(
+                    generation_id=generation.id,
                     ordinal=ordinal,
                     submissions=ordinal + resubmits,
                     submitted_at=submitted_at,
+                )
+                return Submission(
+                    generation=generation,
+                    client_business_id=business_id,
+                    receipt=receipt,
                     origin=Origin.SUBMITTED,
                 )
             self.report(
@@ -163,7 +168,10 @@ class Reconciler:
             if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
                 unknown = f"Look-ups do not find its client_business_id {business_id}."
                 raise self._in_doubt(doubt, unknown) from doubt
-            self._warn(ordinal, "Submitting again", "the service accepted the submission after all")
+            self.report(
+                f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {business_id}. Submitting again. If "
+                "the service accepted the first submission after all, this image is paid twice."
+            )
         raise AssertionError
 
     def _in_doubt(self, doubt: ApiError, then: str) -> ApiError:
@@ -225,23 +233,36 @@ class Reconciler:
             "again. A retry of the task looks again.",
         ) from unclear
 
-    def _warn(self, ordinal: int, what: str, risk: str) -> None:
-        self.report(
-            f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}. {what}; if "
-            f"{risk}, it is paid twice."
+    def _report_nothing_found(self, ordinal: int) -> None:
+        sentence = (
+            f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}, so no earlier "
+            "attempt seems to have submitted it. Submitting. If one did after all, this image is paid twice."
         )
+        # After a generation that failed or expired, nothing hints at an attempt that submitted another.
+        (self.report if ordinal == 1 else self.note)(sentence)
 
     def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:
-        self.report(
+        self.note(
             f"Found generation {found.id} ({found.status}) of {self.business_id(ordinal)}: not paying again."
         )
-        now = self.clock()
         known = self.known if self.known and self.known.ordinal == ordinal else None
+        submitted_at = known.submitted_at if known else None
+        if submitted_at is None:
+            now = self.clock()
+            submitted_at = now - found.age(now)
+        receipt = Receipt(
+            generation_id=found.id,
+            ordinal=ordinal,
+            submissions=known.submissions if known else submissions,
+            submitted_at=submitted_at,
+        )
         return Submission(
             generation=found,
             client_business_id=self.business_id(ordinal),
-            ordinal=ordinal,
-            submissions=known.submissions if known else submissions,
-            submitted_at=known.submitted_at if known else now - found.age(now),
+            receipt=receipt,
             origin=Origin.ATTACHED,
         )
+
+    def _withdraw(self, *, surely: bool) -> None:
+        if not self.may_submit():
+            raise Withdrawn(surely=surely)

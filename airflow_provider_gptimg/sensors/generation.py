@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.flows import Pace
+from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.compat.imports import AirflowSensorTimeout, AirflowSkipException
+from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import (
     GptImgError,
     GptImgSensorTimeoutError,
@@ -19,9 +20,9 @@ from airflow_provider_gptimg.exceptions import (
 )
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, Result, asked_in, generation_id_in
+from airflow_provider_gptimg.result import Result, asked_in, generation_id_in
+from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.parameters import templated
-from airflow_provider_gptimg.tasks.reasons import leaves_reason
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import GenerationWait
 
@@ -70,21 +71,15 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         max_wait = self.max_wait.total_seconds() if self.max_wait else None
         return Pace(self.poke_interval, exponential=self.exponential_backoff, max_wait=max_wait)
 
-    def asked(self) -> Asked:
-        """Return what is known of the request: nothing, unless a whole result was given."""
-        return asked_in(self.generation_id)
-
-    @leaves_reason
-    def execute(self, context: Context) -> Any:
+    def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Any:
         """Wait in the way that was chosen.
 
         :raises GptImgSensorTimeoutError: after ``timeout`` seconds.
-        :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
         if not self.deferrable:
             try:
                 with self.hook.interruption.reaches():  # Airflow's own sleep between two looks
-                    return super().execute(context)
+                    return BaseSensorOperator.execute(self, context)
             except AirflowSensorTimeout as error:
                 raise GptImgSensorTimeoutError(
                     f"{error} Generation {self._id()} was accepted and billed, and may still finish.",
@@ -93,13 +88,29 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         deadline = time.time() + self.timeout
         if looked := self.poke(context):
             return looked.xcom_value
-        self.defer_wait(context, self._id(), asked=self.asked(), deadline=deadline)
+        kept = Deferral(
+            generation_id=self._id(),
+            deadline=deadline,
+            try_number=task_instance(context).try_number,
+            asked=asked_in(self.generation_id),
+        )
+        if may_defer:
+            self.defer_wait(context, kept)
+        try:
+            generation = self.wait_here(kept)
+        except GptImgError as error:
+            raise self.gave_up(error) from error
+        return self.hand_on(context, generation, kept)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
         try:
             with templates_named(context, self.task_id), self.hook.interruption.held_off():
-                return PokeReturnValue(*self._result(context))
+                generation = self.generation = self.look(self._id(), patience=self.timeout)
+                if not generation.is_final:
+                    return PokeReturnValue(is_done=False)
+                result = self.finish(context, generation, asked_in(self.generation_id))
+                return PokeReturnValue(is_done=True, xcom_value=result)
         except GptImgError as error:
             # Airflow skips a deferred sensor for every AirflowException, a poking one only for some.
             if self.soft_fail or self.never_fail:
@@ -107,23 +118,15 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
                 raise AirflowSkipException(f"Skipping due to {why} is set to True: {error}") from error
             raise
 
-    def known_id(self, ti: Any) -> str:
-        """Return the id that it was given."""
-        return self._id()
+    def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
+        """Return the result of a generation that is over."""
+        return self.finish(context, generation, kept.asked)
 
-    def stopped(self, error: GptImgError) -> GptImgError:
+    def gave_up(self, error: GptImgError) -> GptImgError:
         """Return the exception for a wait that was given up: a timeout is a sensor's timeout."""
         if isinstance(error, GptImgTimeoutError):
             return GptImgSensorTimeoutError(str(error), generation_id=error.generation_id)
         return error
-
-    def _result(self, context: Context) -> tuple[bool, Result | None]:
-        generation = self.generation = self.hook.run(
-            flows.look(self._id(), pace=self.pace, deadline=time.time() + self.timeout, clock=time.time)
-        )
-        if not generation.is_final:
-            return False, None
-        return True, self.finish(context, generation, self.asked())
 
     def _id(self) -> str:
         with translated():

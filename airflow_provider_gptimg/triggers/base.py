@@ -7,30 +7,57 @@ import random
 from contextlib import suppress
 from typing import ClassVar
 
+from airflow.configuration import conf
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_gptimg.compat.scheduler_heartbeat import beat_within, next_beat
+
+EXIT_AND_LOOP = 5.0
+"""Seconds for a worker to exit after its deferral, and for the scheduler's loop to come round."""
 
 
 class HoldingTrigger(BaseTrigger):
     """A trigger that waits with :meth:`settle` before it sends its event."""
 
-    hold_back: ClassVar[float] = 10.0
-    """Seconds after its start before which there is no event, and up to three times as many while the
-    scheduler has no heartbeat. A task that is queued again before the scheduler has handled the end of
-    its first half is failed as "state changed externally" (apache/airflow#66374). Two things delay
-    that: every seventh worker or so is seen to end only after another ``[workers]
-    min_heartbeat_interval`` (5 s; its supervisor just misses it), and then the scheduler's loop has to
-    come round. A scheduler whose loop takes 30 s counts as dead."""
+    hold_back: ClassVar[float] = EXIT_AND_LOOP + conf.getfloat(
+        "workers", "min_heartbeat_interval", fallback=5.0
+    )
+    """Seconds after its start before which there is no event where the scheduler's heartbeat cannot be seen,
+    and up to three times as many while it has none. A task that is queued again before the scheduler has
+    handled the end of its first half is failed as "state changed externally" (apache/airflow#66374). Two
+    things delay that: every seventh worker or so is seen to end only after another ``[workers]
+    min_heartbeat_interval`` (5 s; its supervisor just misses it), and then the scheduler's loop has to come
+    round. A scheduler whose loop takes 30 s counts as dead.
+
+    Nothing tells a triggerer sooner: the scheduler writes nothing when it handles the end of a worker whose
+    task is deferred, and the state of the task is "deferred" before and after."""
+
+    @property
+    def held_back_for(self) -> float:
+        """Seconds before which no event can be sent.
+
+        ``dag.test()`` and ``airflow dags test`` run a trigger themselves, with no scheduler to wait for. Only
+        a triggerer gives a trigger its id.
+        """
+        return 0.0 if self.trigger_id is None else self.hold_back
 
     async def settle(self) -> None:
         """Wait until the scheduler has surely handled the end of the worker that deferred."""
-        # Spread out, so that a thousand triggers do not ask all at once.
-        seen_to_end = self.hold_back * random.uniform(0.7, 0.85)
-        visible, _ = await asyncio.gather(beat_within(seen_to_end), asyncio.sleep(seen_to_end))
-        held_back = asyncio.sleep(self.hold_back - seen_to_end)
-        if visible is None:
-            await held_back
+        most = self.held_back_for
+        if most <= 0.0:
             return
+        # Spread out, so that a thousand triggers do not ask all at once.
+        seen_to_end = random.uniform(max(0.7 * most, most - 3.0), max(0.85 * most, most - 1.5))
+        visible, _ = await asyncio.gather(beat_within(seen_to_end), asyncio.sleep(seen_to_end))
+        if visible is None:
+            await asyncio.sleep(most - seen_to_end)
+            return
+        # The worker has ended by now, so the next heartbeat is all that is left to wait for.
         with suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.gather(held_back, asyncio.wait_for(next_beat(), 3 * self.hold_back - seen_to_end))
+            await asyncio.wait_for(self._beat(most - seen_to_end), 3 * most - seen_to_end)
+
+    @staticmethod
+    async def _beat(at_least: float) -> None:
+        """Return after the next heartbeat; if the page is gone meanwhile, not before some seconds."""
+        if not await next_beat():
+            await asyncio.sleep(at_least)

@@ -115,7 +115,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         began = time.time()
         # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
         # thousand over, does not do everything at once.
-        pause = min(self.first_look_after, self.hold_back, self.deadline - began)
+        pause = min(self.first_look_after, self.held_back_for, self.deadline - began)
         await asyncio.sleep(pause * random.uniform(0.4, 1.0))
         try:
             hook = GptImgHook(self.conn_id)
@@ -126,7 +126,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
                     self.poll_interval,
                     time.time,
                     since=began,
-                    advise=not self.exponential_backoff and self.max_wait is None,
+                    advise=pace.is_advisable,
                 )
                 generation = await client.run(
                     flows.wait(
@@ -153,7 +153,8 @@ class GptImgGenerationTrigger(HoldingTrigger):
     def _first_look(self, course: Course, gone: float) -> float:
         """Return the seconds until the first look, so many after the start."""
         # Unless the task is ended from here, what is seen earlier would only be held back.
-        needed = min(self.first_look_after, self.hold_back) if self.end_task else self.hold_back
+        held_back = self.held_back_for
+        needed = min(self.first_look_after, held_back) if self.end_task else held_back
         return max(needed * random.uniform(0.8, 1.0) - gone, course.pause() or 0.0)
 
     def _event(self, status: str, reason: str | None = None, message: str | None = None) -> dict[str, Any]:

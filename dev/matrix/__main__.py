@@ -36,7 +36,7 @@ EXTRAS = ("emulator", "verify")
 OF_THE_REPOSITORY = ("documentation", "readme", "release", "workflows")
 UNIT = (
     *("-m", "not integration", "-n", "3", "tests"),
-    *("--ignore=tests/contract", "--ignore=tests/project/typing"),
+    *("--ignore=tests/emulator", "--ignore=tests/project/typing"),
     *(f"--ignore-glob=*/test_{name}*" for name in OF_THE_REPOSITORY),
 )
 """All but those that read the repository rather than run the package."""

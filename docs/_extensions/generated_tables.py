@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import SUPPRESS
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -14,6 +15,7 @@ from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.api.models import RATIOS, RESOLUTIONS, SIZES
 from airflow_provider_gptimg.emulator.__main__ import _parser
 from airflow_provider_gptimg.emulator.faults import Rule
+from airflow_provider_gptimg.emulator.shapes import SHAPES
 from airflow_provider_gptimg.provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -48,8 +50,19 @@ class EmulatorOptions(TableDirective):
         for action in _parser()._actions:
             if "--help" not in action.option_strings:
                 takes = f" {action.metavar or action.dest.upper()}" if action.nargs is None else ""
-                default = f"`{action.default}`" if takes else ""
+                default = f"`{action.default}`" if takes and action.default != SUPPRESS else ""
                 yield f"`{action.option_strings[-1]}{takes}`", default, action.help or ""
+
+
+class EmulatorShapes(TableDirective):
+    """The shapes of answers that the emulator's setting ``shapes`` turns on."""
+
+    heads = ("shape", "what it changes")
+
+    def rows(self) -> Iterable[tuple[str, ...]]:
+        """Return a shape a row, as the emulator's own table has them."""
+        for name, deviation in SHAPES.items():
+            yield f"`{name}`", deviation.meaning
 
 
 class ConnectionFields(TableDirective):
@@ -130,6 +143,7 @@ def _type(schema: dict[str, Any]) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive("emulator-options", EmulatorOptions)
+    app.add_directive("emulator-shapes", EmulatorShapes)
     app.add_directive("connection-fields", ConnectionFields)
     app.add_directive("exception-list", ExceptionList)
     app.add_directive("fault-fields", FaultFields)

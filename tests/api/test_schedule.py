@@ -6,13 +6,14 @@ import bisect
 import itertools
 import math
 import random
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, median
 
 import pytest
 
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.polling import schedule as schedules
 from airflow_provider_gptimg.api.polling.life_table import LifeTable
+from airflow_provider_gptimg.api.polling.prior import prior_of
 from airflow_provider_gptimg.api.polling.schedule import Course, Plan, Schedule, Schedules
 from tests.support.driving import START, Clock
 from tests.support.waits import INTERVAL, Waited, at_once, log_normal, waited
@@ -20,7 +21,7 @@ from tests.support.waits import INTERVAL, Waited, at_once, log_normal, waited
 
 def learned(durations: list[float] | None = None) -> Schedule:
     """Return a schedule that has seen 200 generations."""
-    schedule = Schedule()
+    schedule = Schedule(prior_of("1K", 1))
     waited(durations or log_normal(200, seed=99), schedule)
     return schedule
 
@@ -72,7 +73,7 @@ LIVES = {
 def test_no_distribution_makes_it_much_worse_than_the_fixed_interval(lives: str) -> None:
     durations = LIVES[lives]
     random.Random(3).shuffle(durations)
-    by_interval, ours = fixed(durations), waited(durations, Schedule())
+    by_interval, ours = fixed(durations), waited(durations, Schedule(prior_of("1K", 1)))
     assert ours.polls <= 1.1 * by_interval.polls
     assert fmean(ours.late) <= 1.1 * fmean(by_interval.late)
 
@@ -80,10 +81,10 @@ def test_no_distribution_makes_it_much_worse_than_the_fixed_interval(lives: str)
 def test_a_thousand_at_once_with_no_experience_are_no_worse_off() -> None:
     """The first to finish are the fastest: who learns from them alone believes that all are fast."""
     durations = log_normal(1_000)
-    by_interval, ours = fixed(durations), waited(durations, Schedule(), begins=at_once)
-    # Each starts with the looks of the fixed interval, and none is saved before it is known where.
-    assert ours.polls <= 1.1 * by_interval.polls
-    assert fmean(ours.late) <= fmean(by_interval.late)
+    by_interval, ours = fixed(durations), waited(durations, Schedule(prior_of("1K", 1)), begins=at_once)
+    # All have had their first looks before it is known that there is nothing to see so early.
+    assert ours.polls <= 1.16 * by_interval.polls
+    assert fmean(ours.late) <= 0.9 * fmean(by_interval.late)
 
 
 def test_a_crowd_many_times_larger_than_the_memory_is_served_as_well() -> None:
@@ -111,11 +112,69 @@ def test_the_interval_scales_it(interval: float) -> None:
     assert fmean(ours.late) <= 0.95 * fmean(by_interval.late)
 
 
-def test_while_little_is_known_there_is_no_advice() -> None:
-    schedule = Schedule()
-    waited(log_normal(schedules.ENOUGH - 1), schedule)
-    assert schedule.plan is None
-    assert Course(schedule, INTERVAL, Clock()).pause() is None
+def cold(middle: float, sigma: float, *, several: int = 1, submitted_before: float = 0.0) -> Waited:
+    """Wait in many processes that have seen nothing, for some generations each, one after the other."""
+    results = [
+        waited(
+            log_normal(several, seed=seed, middle=middle, sigma=sigma),
+            Schedule(prior_of("1K", 1)),
+            begins=lambda number: number * 600.0,
+            submitted_before=submitted_before,
+            seed=seed,
+        )
+        for seed in range(60)
+    ]
+    return Waited([ages for r in results for ages in r.ages], [late for r in results for late in r.late])
+
+
+@pytest.mark.parametrize("several", [1, 6])
+@pytest.mark.parametrize("submitted_before", [0.0, 2.0], ids=["on the worker", "in the triggerer"])
+@pytest.mark.parametrize("middle", [8.0, 20.0])
+def test_cold_it_is_late_by_less_than_half_an_interval(
+    middle: float, submitted_before: float, several: int
+) -> None:
+    ours = cold(middle, 0.02, several=several, submitted_before=submitted_before)
+    assert median(ours.late) <= 0.5 * INTERVAL
+    assert ours.polls <= 5.1
+
+
+@pytest.mark.parametrize(
+    ("middle", "sigma", "looks", "late"),
+    [(2.0, 0.2, 1.0, 5.0), (60.0, 0.3, 1.12, 3.0), (180.0, 0.2, 1.1, 3.0)],
+)
+def test_a_wrong_prior_costs_little(middle: float, sigma: float, looks: float, late: float) -> None:
+    """Images of 2 s are seen at the first look, which no interval of 5 s has much sooner."""
+    ours, by_interval = cold(middle, sigma), fixed(log_normal(60, middle=middle, sigma=sigma))
+    assert ours.polls <= looks * by_interval.polls
+    assert median(ours.late) <= late
+
+
+def test_a_wrong_prior_is_soon_outweighed() -> None:
+    durations, schedule = log_normal(60, middle=2.0, sigma=0.2), Schedule(prior_of("4K", 1))
+    late = waited(durations, schedule, begins=lambda number: number * 600.0).late
+    assert late[0] > 3.0
+    assert fmean(late[6:]) < 2.0
+
+
+def test_what_takes_longer_is_first_looked_at_later() -> None:
+    def first_look(kind: str | None) -> float:
+        pauses = (Course(Schedules().of(kind), INTERVAL, Clock()).pause() for _ in range(50))
+        return fmean(pause for pause in pauses if pause is not None)
+
+    one, four, large = (first_look(f"gpt-image-2/{kind}") for kind in ("1K/1", "1K/4", "4K/1"))
+    assert 4.0 < one < 8.0
+    assert max(four, large) < schedules.FIRST_GAP * INTERVAL
+    assert one < min(four, large)
+    for odd in (None, "", "a/b", "maker/model/7K/x", "maker/model//1"):
+        assert 4.0 < first_look(odd) < 9.0
+    assert first_look("maker/model/4k/1") == pytest.approx(large, rel=0.1)
+
+
+def test_beyond_what_prior_and_experience_reach_the_interval_holds() -> None:
+    clock = Clock()
+    course = Course(Schedule(prior_of("1K", 1)), INTERVAL, clock, since=START - 90.0)
+    assert course.pause() is None
+    assert Course(Schedule(prior_of("1K", 1)), INTERVAL, clock, advise=False).pause() is None
 
 
 def test_what_outlives_all_experience_is_looked_at_by_the_interval() -> None:
@@ -150,7 +209,7 @@ def test_a_service_that_changed_its_speed_is_learned_anew(before: float, after: 
 
 def test_failures_and_waits_given_up_do_not_count_as_finishes() -> None:
     """They are watched without finishing: so are others, which finish later, as often as before."""
-    schedule = Schedule()
+    schedule = Schedule(prior_of("1K", 1))
     for number, taken in enumerate(log_normal(900)):
         if number % 3 == 0:
             schedule.learn(0.0, 3.0, "failed")
@@ -167,7 +226,7 @@ def test_failures_and_waits_given_up_do_not_count_as_finishes() -> None:
 
 
 def test_durations_are_observed_where_the_service_does_not_state_them() -> None:
-    durations, schedule = log_normal(800), Schedule()
+    durations, schedule = log_normal(800), Schedule(prior_of("1K", 1))
     waited(durations, schedule, stated=False)
     assert schedule.plan
     half = math.exp(-schedule.plan.hazard_until(20.0))
@@ -175,7 +234,7 @@ def test_durations_are_observed_where_the_service_does_not_state_them() -> None:
 
 
 def test_the_table_is_the_distribution() -> None:
-    durations, schedule = log_normal(2_000), Schedule()
+    durations, schedule = log_normal(2_000), Schedule(prior_of("1K", 1))
     waited(durations, schedule)
     assert schedule.plan
     for age in (10.0, 15.0, 20.0, 30.0, 45.0):
@@ -184,7 +243,7 @@ def test_the_table_is_the_distribution() -> None:
 
 
 def test_a_table_may_be_used_for_ever() -> None:
-    table = LifeTable()
+    table = LifeTable(prior_of("1K", 1))
     for _ in range(50_000):
         table.watch(0.0, 21.0)
         table.finish(21.0)
@@ -197,8 +256,8 @@ def test_a_look_is_worth_more_the_likelier_it_finds_something() -> None:
     old, young = (Course(schedule, INTERVAL, clock, since=START - age) for age in (20.0, 4.0))
     clock.now += 1
     assert old.worth() > young.worth()
-    unknown = [Course(Schedule(), INTERVAL, clock, since=START - age) for age in (20.0, 4.0)]
-    assert unknown[0].worth() > unknown[1].worth(), "longest since the last look first"
+    unknown = [Course(Schedule(prior_of("1K", 1)), INTERVAL, clock, since=START - age) for age in (20.0, 4.0)]
+    assert unknown[0].worth() > unknown[1].worth()
     old.saw(Generation(id="x", status="in_progress", created_at=START - 20, answered_at=clock.now))
     assert old.worth() == 0.0
 
@@ -214,8 +273,18 @@ def test_kinds_learn_apart_and_are_bounded() -> None:
     assert len(kinds._by_kind) <= schedules.MOST_KINDS
 
 
-def test_generations_that_take_no_time_teach_nothing() -> None:
-    schedule = Schedule()
+def test_generations_that_take_no_time_do_no_harm() -> None:
+    schedule = Schedule(prior_of("1K", 1))
     for _ in range(100):
         schedule.learn(0.0, 0.0, "completed")
-    assert schedule.plan is None
+    pause = Course(schedule, INTERVAL, Clock()).pause()
+    assert pause is not None
+    assert pause >= schedules.LEAST_GAP * INTERVAL
+
+
+@pytest.mark.parametrize("middle", [0.1, 0.5, 1.0])
+def test_what_takes_no_time_is_looked_at_as_soon_as_may_be(middle: float) -> None:
+    durations, schedule = log_normal(300, middle=middle), learned(log_normal(200, middle=middle))
+    ours = waited(durations, schedule)
+    assert ours.polls <= 1.05
+    assert median(ours.late) < 0.8 * INTERVAL

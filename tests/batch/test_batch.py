@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from airflow.sdk import ObjectStoragePath, task
 from PIL import Image
@@ -123,13 +124,18 @@ def test_items_of_other_tasks(emulator: Any, tmp_path: Path, database: None) -> 
             return f"A {animal}"
 
         listed, mapped = prompts(), prompt.expand(animal=["owl", "cat", "hen"])
-        for task_id, items in (("listed", listed), ("mapped", mapped)):
+        table = pandas.DataFrame({"Prompt": ["A fox", "{{ not_a_template }}"], "price": [1.5, None]})
+        for task_id, items in (("listed", listed), ("mapped", mapped), ("table", table)):
             GptImgBatchOperator(
                 task_id=task_id, items=items, output_path=f"{tmp_path.as_uri()}/{task_id}", poll_interval=0.2
             )
     assert pipeline.run() == "success", pipeline.errors
     assert pipeline.xcom("listed")["completed"] == 2
     assert pipeline.xcom("mapped")["completed"] == 3
+    assert pipeline.xcom("table")["completed"] == 2
+    lines = (tmp_path / "table").glob("*.jsonl").__next__().read_text().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [{"price": 1.5}, {"price": None}]
+    assert json.loads(lines[1])["request"]["prompt"] == "{{ not_a_template }}"
     assert pipeline.xcom("mapped", "manifest") == pipeline.xcom("mapped")["manifest"]
 
 
@@ -141,11 +147,24 @@ def test_a_generator_is_read_once_and_kept(emulator: Any, tmp_path: Path) -> Non
 BAD = [
     ({"size": "3:2"}, "prompt=None"),
     ({"prompt": " "}, "prompt=' '"),
+    ({"prompt": "None"}, "prompt='None'"),
+    ("nan", "prompt='nan'"),
+    ({"prompt": "A fox", "reference_images": None}, "reference_images=None"),
+    ({"prompt": "A fox", "reference_images": ""}, "reference_images=''"),
+    ({"prompt": "A fox", "reference_images": "None"}, "reference_images='None'"),
+    ({"prompt": "A fox", "reference_images": [None]}, "reference_images=None"),
+    ({"prompt": "A fox", "reference_images": float("nan")}, "reference_images=nan"),
     ({"prompt": "A fox", "n": "2"}, "n='2'"),
     ({"prompt": "A fox", "n": True}, "n=True"),
     ({"prompt": "A fox", "size": "17:3"}, "size='17:3'"),
     ({"prompt": "A fox", "resolution": "8K"}, "resolution='8K'"),
-    ({"prompt": "A fox", "colour": "red"}, "'colour' is none of prompt, size"),
+    ({"text": "A fox", "colour": "red"}, "its keys are text, colour; say which one it is"),
+    ({"prompt": "A fox", "resolutoin": "4K"}, "'resolutoin' looks like resolution"),
+    (
+        {"prompt": "A fox", "image_urls": ["https://example.com/a.png"]},
+        "'image_urls' looks like reference_images",
+    ),
+    ({"prompt": "A fox", "Prompt": "A bear"}, "prompt is there twice"),
     ({"prompt": "A fox", "extra_body": {1: 2, "a": 3}}, "plain JSON"),
     ({"prompt": "A fox", "extra_body": {"n": 2}}, "extra_body={'n': 2}"),
     ({"prompt": "A fox", "reference_images": "http://"}, "reference_images='http://'"),
@@ -186,7 +205,7 @@ def test_what_are_no_items(emulator: Any, tmp_path: Path, items: Any, says: str)
     ("name", "content", "says"),
     [
         ("items.jsonl", b'"A fox"\n{"prompt":', "line 2 is not JSON"),
-        ("items.jsonl", b"\xff\xfe", "it cannot be read"),
+        ("items.jsonl", b'"\xe9"', "it cannot be read"),
         ("items.jsonl", b"\n", "there is no item"),
         ("items.csv", b"prompt,n\nA fox\n", "line 2 has not as many cells"),
         ("items.csv", b"prompt,n\nA fox,1,2\n", "line 2 has not as many cells"),
@@ -204,6 +223,16 @@ def test_files_that_are_no_items(emulator: Any, tmp_path: Path, name: str, conte
 def test_a_file_that_is_not_there_may_come(emulator: Any, tmp_path: Path) -> None:
     with pytest.raises(exceptions.GptImgStorageError, match="cannot be read"):
         BatchTask(tmp_path / "out", {"items": str(tmp_path / "items.jsonl")}).attempt()
+
+
+def test_a_batch_without_a_good_item_is_refused_also_if_it_is_to_go_on(emulator: Any, tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"text": "A fox"}\n{"text": "A bear"}\n')
+    batch = BatchTask(
+        tmp_path / "out",
+        {"items": tmp_path / "items.jsonl", "on_item_error": "continue", "max_failed_items": 9},
+    )
+    with pytest.raises(exceptions.GptImgValidationError, match="2 of 2 items are not allowed"):
+        batch.attempt()
 
 
 def test_bad_items_fail_alone_if_others_are_to_go_on(emulator: Any, tmp_path: Path) -> None:

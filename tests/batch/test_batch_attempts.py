@@ -26,7 +26,7 @@ def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return gptimg_emulator
 
 
-PRICE = 0.01
+PRICE = 0.015
 """Dollars for an image of 1K (contract: Prices)."""
 
 
@@ -68,6 +68,23 @@ def test_as_many_may_fail_as_are_allowed(emulator: Any, tmp_path: Path) -> None:
     assert BatchTask(tmp_path / "two", {**arguments, "max_failed_items": 2}).attempt()["failed"] == 2
     with pytest.raises(exceptions.GptImgBatchError, match="2 of 4 items failed"):
         BatchTask(tmp_path / "one", {**arguments, "max_failed_items": 1}, run_id="other").attempt()
+
+
+@pytest.mark.parametrize("most", [{}, {"max_failed_items": 9}])
+def test_a_batch_of_which_nothing_was_completed_fails(emulator: Any, tmp_path: Path, most: Any) -> None:
+    arguments = {"items": animals(2, _0="[fail]", _1="[refuse]"), "on_item_error": "continue", **most}
+    batch = BatchTask(tmp_path, arguments)
+    with pytest.raises(exceptions.GptImgBatchError, match="2 of 2 items failed, 0 are stored") as failed:
+        batch.attempt()
+    assert not isinstance(failed.value, exceptions.GptImgFinalError)  # the failed one may come
+    batch.arguments["items"] = animals(2, _0="[refuse]", _1="[refuse]")
+    batch.clear()
+    with pytest.raises(exceptions.GptImgContentPolicyError, match="a Clear goes on"):
+        batch.attempt()
+    batch.arguments["items"] = animals(2)
+    batch.clear()
+    assert batch.attempt()["completed"] == 2
+    assert len(submissions(emulator)) == 1 + 2
 
 
 def test_no_retry_follows_if_it_could_not_help(emulator: Any, tmp_path: Path) -> None:
@@ -241,6 +258,26 @@ def test_a_clear_of_a_failed_batch_pays_for_what_is_missing(emulator: Any, tmp_p
     assert [line["index"] for line in batch.manifest()] == list(range(7))
     assert [line["request"]["prompt"] for line in batch.manifest()] == ["New", *animals(6)]
     assert len(submissions(emulator)) == 7
+
+
+def test_ids_tell_rows_apart_that_ask_for_the_same(emulator: Any, tmp_path: Path) -> None:
+    fox = [{"id": f"fox {number}", "prompt": "A fox"} for number in range(3)]
+    arguments = {"items": [*fox, {"id": "bad", "prompt": "[fail]"}], "on_item_error": "continue"}
+    batch = BatchTask(tmp_path, {**arguments, "max_failed_items": 0})
+    with pytest.raises(exceptions.GptImgBatchError, match="The first, item 'bad': "):
+        batch.attempt()
+    names = {path.name for path in batch.pictures()}
+    batch.arguments["items"] = [{"id": "new", "prompt": "A fox"}, *reversed(fox)]
+    batch.clear()
+    assert batch.attempt()["completed"] == 4
+    assert len(submissions(emulator)) == 3 + 1 + 1
+    (added,) = {path.name for path in batch.pictures()} - names
+    assert added.startswith("images-new-")
+    for line in batch.manifest():
+        (image,) = line["images"]
+        stored = image["uri"].removeprefix(tmp_path.as_uri() + "/")
+        assert stored.startswith(f"images-{line['id'].replace(' ', '_')}-")
+        assert hashlib.sha256((tmp_path / stored).read_bytes()).hexdigest() == image["sha256"]
 
 
 def test_items_that_moved_take_their_names_along(emulator: Any, tmp_path: Path) -> None:

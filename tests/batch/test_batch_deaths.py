@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.api.client import AsyncClient
-from airflow_provider_gptimg.files.storage import move
+from airflow_provider_gptimg.files.place import Place
 from tests.support.batches import BatchTask, check_paid_once, connect, hurry, submissions
 
 SEEDS = range(20)
@@ -59,7 +59,7 @@ class Death:
 @pytest.fixture
 def death(monkeypatch: pytest.MonkeyPatch) -> Death:
     death = Death()
-    send = AsyncClient._send
+    send, put = AsyncClient._send, Place.put
 
     async def mortal_send(client: AsyncClient, *given: Any) -> Any:
         is_last = death.before()
@@ -67,14 +67,13 @@ def death(monkeypatch: pytest.MonkeyPatch) -> Death:
         death.after(is_last)
         return reply
 
-    def mortal_move(*given: Any) -> None:
+    def mortal_put(*given: Any) -> None:
         is_last = death.before()
-        move(*given)
+        put(*given)
         death.after(is_last)
 
     monkeypatch.setattr(AsyncClient, "_send", mortal_send)
-    for module in ("files.storage", "batch.json_lines"):
-        monkeypatch.setattr(f"airflow_provider_gptimg.{module}.move", mortal_move)
+    monkeypatch.setattr(Place, "put", mortal_put)
     return death
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.batch import journal as module
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, Journal
+from airflow_provider_gptimg.files.place import Place
+from airflow_provider_gptimg.payment.receipt import Receipt
 
 
 def opened(folder: Path, attempt: int = 1) -> Journal:
-    journal = Journal(ObjectStoragePath(folder.as_uri()), attempt)
+    journal = Journal(Place.of(folder.as_uri()), attempt)
     journal.open()
     return journal
 
@@ -41,12 +42,7 @@ def test_what_is_known_of_a_submission_is_kept_from_note_to_note(tmp_path: Path)
     assert again.states == journal.states
     state = again.states["a"]
     assert (state.status, state.attempt, state.reason) == (FAILED, 1, "download")
-    assert (state.generation_id, state.ordinal, state.submissions, state.submitted_at) == (
-        "task_a",
-        2,
-        2,
-        5.0,
-    )
+    assert state.receipt == Receipt(generation_id="task_a", ordinal=2, submissions=2, submitted_at=5.0)
     with again.records() as record_of:
         assert (record_of("a") or {})["error"]["message"] == "broken"
         assert record_of("b") is None
@@ -111,7 +107,7 @@ def test_what_could_not_be_written_is_written_the_next_time(
     journal = opened(tmp_path)
     paid(journal, "a")
     with monkeypatch.context() as broken:
-        broken.setattr("airflow_provider_gptimg.batch.json_lines.move", _broken)
+        broken.setattr(Place, "put", _broken)
         with pytest.raises(ApiError, match="disk full") as failed:
             journal.flush()
         assert failed.value.kind is Kind.STORAGE
@@ -164,17 +160,17 @@ def test_a_crash_between_writing_and_deleting(
         paid(journal, str(number % 4))
         journal.note(str(number % 4), FAILED if number < 4 else COMPLETED, index=number)
         journal.flush()
-    deleted = ObjectStoragePath.unlink
+    deleted = Place.remove
     left = list(range(survivors))
 
-    def unlink(path: ObjectStoragePath, missing_ok: bool = False) -> None:
+    def remove(place: Place) -> None:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        deleted(path, missing_ok)
+        deleted(place)
 
     with monkeypatch.context() as crash:
-        crash.setattr(ObjectStoragePath, "unlink", unlink)
+        crash.setattr(Place, "remove", remove)
         with pytest.raises(KeyboardInterrupt):
             journal.compact()
     assert opened(tmp_path).states == journal.states
@@ -217,7 +213,8 @@ def test_a_late_word_of_an_older_attempt_does_not_hide_what_a_newer_one_paid(tmp
     old.note("a", WITHDRAWN)
     old.flush()  # under a later name
     known = opened(tmp_path, attempt=3).states["a"]
-    assert (known.status, known.generation_id) == (SUBMITTED, "task_a")
+    assert known.receipt is not None
+    assert (known.status, known.receipt.generation_id) == (SUBMITTED, "task_a")
 
 
 def test_an_item_that_can_no_longer_be_stored_in_its_place_has_failed(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_files_are_paths_uris_and_results(red: Path) -> None:
         ("None", "it is empty"),
         ("['https://a.example/1.png']", "render_template_as_native_obj"),
         ("data:image/png;base64,AAAA", "no base64 and no data URIs"),
+        (f"{URL}\n{URL}", "there is a line break in it: give several as a list"),
+        ("/data/1.png\n/data/2.png", "no file is called so; there is a line break in it"),
         ({"prompt": "x"}, "with urls, uri or url"),
         ({"generation_id": "task_img_1", "status": "queued", "urls": []}, "task_img_1 was queued"),
     ],
@@ -144,6 +146,18 @@ def test_a_file_that_cannot_be_read_has_a_problem(where: str) -> None:
     with pytest.raises(ApiError, match="cannot be read") as unreadable:
         content_of(file)
     assert unreadable.value.kind is Kind.REFERENCE
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.png", "what?.png", "[1].png", "a::b.png", "100%.png", "%41.png", "a\nb.png"]
+)
+def test_names_of_files_are_literal(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(picture())
+    for given in (path, path.as_uri(), str(path), f"file://{path}"):
+        (file,) = references(given) or []
+        assert isinstance(file, ReferenceFile)
+        assert (file.problem, content_of(file)) == (None, picture())
 
 
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import random
@@ -9,6 +10,7 @@ import resource
 import signal
 import threading
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,6 +178,97 @@ def served(content: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/picture"
         server.shutdown()
         thread.join()
+
+
+def _as(image_format: str, image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def _turned(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+RED, SEEN_THROUGH = Image.new("RGB", (60, 40), "red"), Image.new("RGBA", (60, 40), (255, 0, 0, 99))
+PORTRAIT = Image.new("RGB", (40, 60), "red")
+JPEG, PNG, GIF, WEBP = (_as(kind, RED) for kind in ("JPEG", "PNG", "GIF", "WEBP"))
+THUMBNAIL = b"\xff\xe1\x00\x0eExif\0\0\xff\xd8\xff\xd9ab"  # with an end of its own
+PICTURES = {
+    "jpeg": JPEG,
+    "progressive": _as("JPEG", RED, progressive=True),
+    "filled": JPEG[:2] + b"\xff\xff" + JPEG[2:],
+    "bytes after a jpeg": JPEG + b"\0" * 5000,
+    "text after a jpeg": JPEG + b"made by a camera",
+    "bytes after a png": PNG + b"\r\n",
+    "bytes after a gif": GIF + b"\0\0",
+    "bytes after a webp": WEBP + b"\0",
+    "turned jpeg": _as("JPEG", RED, exif=_turned(6)),
+    "jpeg that is shown so": _as("JPEG", PORTRAIT, exif=_turned(8)),
+    "png that is shown so": _as("PNG", PORTRAIT, exif=_turned(5)),
+    "webp that is shown so": _as("WEBP", PORTRAIT, exif=_turned(7)),
+    "thumbnail": JPEG[:2] + THUMBNAIL + JPEG[2:],
+    "webp": WEBP,
+    "lossless": _as("WEBP", RED, lossless=True),
+    "alpha": _as("WEBP", SEEN_THROUGH),
+    "profile": _as("WEBP", RED, icc_profile=b"a profile of odd length"),
+    "webp exif": _as("WEBP", SEEN_THROUGH, exif=_turned(1), lossless=True),
+    "moving": _as("WEBP", RED, save_all=True, append_images=[PORTRAIT.resize((60, 40))]),
+    "apng": _as("PNG", RED, save_all=True, append_images=[RED.rotate(9)]),
+    "gif": GIF,
+    "gzip": gzip.compress(PNG),
+    "gzip of a jpeg": gzip.compress(JPEG),
+    "deflate": zlib.compress(PNG),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_as_they_are(gptimg_emulator: Any, tmp_path: Path, name: str) -> None:
+    content = PICTURES[name]
+    with served(content) as url:
+        stored = storage(gptimg_emulator, tmp_path, size=(60, 40)).store(0, url)
+    (path,) = tmp_path.iterdir()
+    expected = {b"\x1f": gzip.decompress, b"x": zlib.decompress}.get(content[:1], bytes)(content)
+    assert path.read_bytes() == expected
+    assert stored["sha256"] == hashlib.sha256(expected).hexdigest()
+    assert Image.open(path).size == (stored["width"], stored["height"])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        JPEG[:-2],
+        JPEG[:2] + THUMBNAIL + JPEG[2:-2],
+        PNG[:-10],
+        GIF[:-3],
+        WEBP[:-10],
+        _as("WEBP", SEEN_THROUGH)[:-10],
+        _as("JPEG", PORTRAIT),
+        _as("JPEG", PORTRAIT, exif=_turned(3)),
+        _as("WEBP", SEEN_THROUGH.resize((61, 41))),
+        JPEG[:20] + JPEG[-2:],
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 50,
+        b"RIFF\x04\0\0\0WEBP",
+        b"xml? no",
+    ],
+)
+def test_pictures_that_are_none_or_others(
+    gptimg_emulator: Any, tmp_path: Path, content: bytes, packed: bool
+) -> None:
+    with served(gzip.compress(content) if packed else content) as url, pytest.raises(ApiError) as failed:
+        storage(gptimg_emulator, tmp_path, size=(60, 40)).store(0, url)
+    assert failed.value.kind is Kind.DOWNLOAD
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compressed_picture_that_is_cut_short(gptimg_emulator: Any, tmp_path: Path) -> None:
+    for content in (gzip.compress(PNG)[:-30], gzip.compress(PNG)[:20] + b"garbage" * 9):
+        with served(content) as url, pytest.raises(ApiError) as failed:
+            storage(gptimg_emulator, tmp_path, size=(60, 40)).store(0, url)
+        assert failed.value.kind is Kind.DOWNLOAD
 
 
 def damaged_inside(url: str) -> bytes:

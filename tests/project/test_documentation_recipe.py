@@ -56,7 +56,7 @@ class Shell:
 
 def test_the_recipe_for_tests_works(tmp_path: Path) -> None:
     files = [block for block in blocks_of(TESTING, "python") if block.file]
-    assert [block.file for block in files] == ["dags/cards.py", "tests/conftest.py", "tests/test_cards.py"]
+    assert [block.file for block in files] == ["dags/cards.py", "tests/test_cards.py"]
     for block in files:
         path = tmp_path / str(block.file)
         path.parent.mkdir(exist_ok=True)

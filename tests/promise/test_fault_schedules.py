@@ -1,16 +1,22 @@
 """Thousands of generated schedules of faults, kills, retries and Clears against a service with a ledger.
 
-What holds, and why. One round of look-ups spans 15 seconds and ends with a clear "unknown". So where the
-service knows business ids and shows a task within 15 seconds of its acceptance, no generation is ever
-accepted while an earlier one of the series is running or still has its images: paid once. Where it does
-not (no business ids, or a task that appears later than that), it is undecidable whether an unanswered
-submission was accepted; then a second one may be paid, only after the log said so, and never while a
-remembered generation is alive. With ``on_ambiguous="fail"`` an unanswered submission ends the retries;
-only a worker that died, or whose look-ups all failed, leaves a retry that may pay again.
+They run the real decision, the real memory and the real reconciler, over a model of each Airflow.
+
+What holds, and why. A *series* is all that serves one image: it ends when that is given. A series that has
+given nothing is never paid for twice, whatever is cleared, killed or refused. One round of look-ups spans 15
+seconds and ends with a clear "unknown". So if the service knows business ids and shows a task within 15
+seconds of its acceptance, no generation is ever accepted while an earlier one of its series is running or
+still has its images.
+
+Two things cannot be known, and then a second one may be paid for. If the service knows no business ids, or
+shows a task later, nobody can tell whether an unanswered submission was accepted; the log says so first, and
+it never happens while a remembered generation is alive. And if an Airflow tells an attempt nothing at all (no
+store, no XComs), a Clear counts as one after success.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -25,10 +31,16 @@ from hypothesis import strategies as st
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import ApiError, Kind
-from airflow_provider_gptimg.api.flows import Flow, Pace, Send, Sleep
-from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.flows import Flow, Pace, Send, Sleep, T
+from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
-from airflow_provider_gptimg.payment.submission import Known, Reconciler
+from airflow_provider_gptimg.payment.attempt import Attempt
+from airflow_provider_gptimg.payment.decision import Action, Decision
+from airflow_provider_gptimg.payment.identity import fingerprint
+from airflow_provider_gptimg.payment.memory import KEY, read_record
+from airflow_provider_gptimg.payment.receipt import Receipt
+from airflow_provider_gptimg.payment.submission import Reconciler
+from tests.support.airflow_model import VERSIONS, TaskModel, Version
 from tests.support.driving import Clock
 from tests.support.paying_service import LIFETIME, Service, Task
 
@@ -43,52 +55,72 @@ MOST_STEPS, MOST_SECONDS = 1_500, 6_000.0
 """No attempt of a task takes more."""
 
 REQUEST = GenerationRequest.checked("a fox")
+SILENT = logging.getLogger("gptimg.schedules")
+SILENT.setLevel(logging.CRITICAL)
 
 
-class Attempt(NamedTuple):
-    """One attempt of the task.
+class Start(NamedTuple):
+    """How an attempt of the task begins, and how it ends.
 
-    :param clear: whether a user cleared the task before it.
+    :param clear: whether a user cleared the task before it. Otherwise it is a retry, if it can be one.
     :param gap: seconds before it.
-    :param kill_at: the step of the flow at which its worker dies, 0 for none.
-    :param kill_late: whether that request still reaches the service.
+    :param kill_at: the step at which its worker dies, 0 for none. A step is a request, a sleep, an access to
+        the task state store, or the push of an XCom.
+    :param kill_late: whether a request of that step still reaches the service.
+    :param in_triggerer: whether its trigger ends the task.
+    :param store: what is wrong with the store: nothing, it cannot be read, or not written; or it was emptied.
+    :param crash: whether Airflow does not hear of its success.
     """
 
     clear: bool
     gap: float
     kill_at: int
     kill_late: bool
+    in_triggerer: bool
+    store: str
+    crash: bool
 
 
 class Schedule(NamedTuple):
     faults: list[int]
-    attempts: list[Attempt]
+    starts: list[Start]
     outcomes: list[float]
     knows_ids: bool
     lag: float
     newest: bool
     on_ambiguous: str
-    remembers: bool
+    version: Version
+    pushes_xcoms: bool
+    on_clear: str
 
 
-ATTEMPTS = st.builds(
-    Attempt,
-    st.sampled_from([False] * 5 + [True]),
+STARTS = st.builds(
+    Start,
+    st.sampled_from([False] * 3 + [True]),
     st.sampled_from([0.0, 5.0, 300.0, 2_000.0, 100_000.0]),
-    st.sampled_from([0] * 4 + list(range(1, 16))),
+    st.sampled_from([0] * 4 + list(range(1, 22))),
     st.booleans(),
+    st.sampled_from([False, False, True]),
+    st.sampled_from(["fine"] * 5 + ["get", "set", "emptied"]),
+    st.sampled_from([False] * 4 + [True]),
 )
 SCHEDULE = st.builds(
     Schedule,
     st.lists(st.just(0) | st.integers(1, 45), max_size=14),
-    st.lists(ATTEMPTS, max_size=5),
-    st.lists(st.sampled_from([0.0, 3.0, 20.0, 400.0, 3_000.0, -3.0, -30.0]), max_size=4),
+    st.lists(STARTS, max_size=6),
+    st.lists(st.sampled_from([0.0, 3.0, 20.0, 400.0, 3_000.0, -3.0, -30.0]), max_size=5),
     st.sampled_from([True, True, True, False]),
     st.sampled_from([0.0, 2.0, 6.0, 14.0, 60.0]),
     st.booleans(),
     st.sampled_from(["resubmit", "fail"]),
-    st.booleans(),
+    st.sampled_from(VERSIONS),
+    st.sampled_from([True, True, True, False]),
+    st.sampled_from(["new", "new", "continue"]),
 )
+
+
+class Killed(BaseException):
+    """The worker is dead."""
 
 
 @dataclass
@@ -102,24 +134,34 @@ class Totals:
     paid_twice: int = 0
     killed: int = 0
     cleared: int = 0
+    given: int = 0
     seconds: float = 0.0
 
 
 @dataclass
 class World:
-    """One schedule as it runs: the service, the task's series, and what the task's log says."""
+    """One schedule as it runs: the service, Airflow, and what the task's log says.
+
+    :param series: where the current series begins in the ledger.
+    :param is_lost: whether nothing at all can tell an attempt to which series it belongs.
+    """
 
     schedule: Schedule
     totals: Totals
     clock: Clock = field(default_factory=Clock)
-    series: int = 0
-    fresh: bool = True
     log: list[str] = field(default_factory=list)
-    known: Known | None = None
+    decision: Decision | None = None
     accepted_in_attempt: int = 0
+    series: int = 0
+    is_lost: bool = False
+    step: int = 0
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         self.faults: Iterator[int] = iter(self.schedule.faults)
+        self.task = TaskModel(
+            self.schedule.version, self.schedule.pushes_xcoms, before=lambda name: self.may_die()
+        )
         self.service = Service(
             clock=self.clock,
             faults=iter(lambda: next(self.faults, 0), None),
@@ -130,20 +172,34 @@ class World:
             on_accept=self.check_payment,
         )
 
+    # --- what must hold
+
     def check_payment(self, task: Task) -> None:
         """The invariant of money, at the moment at which the service bills."""
         self.totals.billed += 1
         self.accepted_in_attempt += 1
-        assert task.business_id.startswith(f"af-{self.series}-"), "billed to another series"
         if self.schedule.on_ambiguous == "fail":
             assert self.accepted_in_attempt == 1, "paid twice within an attempt that must not"
         live = [earlier for earlier in self.tasks() if earlier.is_live(task.accepted_at)]
-        if live:
+        if live and not self.is_lost:
             self.totals.paid_twice += 1
             assert not self.is_decidable, "paid twice, although look-ups could have known"
-            remembered = self.known.generation_id if self.known else None
-            assert remembered not in [earlier.id for earlier in live], "paid twice for what is remembered"
+            known = self.decision.receipt if self.decision else None
+            is_known = known is not None and known.generation_id in [earlier.id for earlier in live]
+            assert not is_known, "paid twice for what is remembered"
             assert any("paid twice" in line for line in self.log), "paid twice, and the log did not say so"
+
+    def check_handed_on(self, done: Generation) -> None:
+        """What is handed on has images, of this series, and of the generation that was paid for first."""
+        if self.is_lost:
+            return
+        handed = next((task for task in self.tasks() if task.id == done.id), None)
+        assert handed is not None, "handed on an image that had been given before"
+        assert done.urls == (f"https://x/{handed.id}.png",)
+        assert self.clock() < handed.done_at + LIFETIME, "handed on images that are gone"
+        if self.is_decidable:
+            alive = [task for task in self.tasks() if task.is_live(self.clock())]
+            assert alive in ([handed], []), "paid for one and handed on another"
 
     @property
     def is_decidable(self) -> bool:
@@ -151,73 +207,148 @@ class World:
         return all(task.shown_after <= ROUND for task in self.tasks())
 
     def tasks(self) -> list[Task]:
-        """Return the current series' accepted tasks."""
-        return [t for t in self.service.ledger if t.business_id.startswith(f"af-{self.series}-")]
+        """Return the accepted tasks of the current series."""
+        return self.service.ledger[self.series :]
 
-    def flow(self) -> Flow[Generation]:
-        """Return what one attempt of the operator does: submit or attach, then wait."""
+    # --- what happens
+
+    def run(self, start: Start) -> Generation | ApiError | None:
+        """Run one attempt; return None if it was killed."""
+        self.totals.attempts += 1
+        self.accepted_in_attempt, self.step, self.start = 0, 0, None
+        self.clock.now += start.gap
+        if start.store == "emptied":
+            self.task.store.kept.clear()
+        if start.clear:
+            self.clear()
+        self.lose_what_is_lost(start)
+        self.task.store.fails = {start.store} & {"get", "set"}
+        self.start = start
+        began, kept = self.clock(), dict(self.task.store.kept)
+        try:
+            done = self.attempt(start)
+        except Killed:
+            self.totals.killed += 1
+            done = None
+        except ApiError as error:
+            done = error
+        finally:
+            assert self.clock() - began <= MOST_SECONDS
+        if isinstance(done, Generation):
+            self.check_handed_on(done)
+            self.totals.given += 1
+        elif self.series > 0 and not self.task.xcoms and self.task.store.kept == kept:
+            self.is_lost = True  # it ended before it could say that it began another series
+        return done
+
+    def clear(self) -> None:
+        self.totals.cleared += 1
+        self.task.clear(running=False)
+        if self.is_given and self.schedule.on_clear == "new":
+            self.series, self.log = len(self.service.ledger), []
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything at all says that the images have been given, or nothing says anything."""
+        if not self.only_the_store_tells:
+            return "return_value" in self.task.xcoms
+        if not self.schedule.version.has_store:
+            return True
+        record = read_record(self.task.store.kept.get(KEY))
+        if record is None or not record.ends_in_triggerer or record.receipt is None:
+            return record is not None and record.given_by == self.task.try_number
+        task = next(task for task in self.service.ledger if task.id == record.receipt.generation_id)
+        return not task.fails and task.done_at <= self.clock()
+
+    def lose_what_is_lost(self, start: Start) -> None:
+        """The name of a later series is lost with an emptied store, if no XComs are told."""
+        if self.series > 0 and start.store == "emptied" and self.only_the_store_tells:
+            self.is_lost = True
+
+    @property
+    def only_the_store_tells(self) -> bool:
+        return not (self.schedule.version.tells_keys and self.schedule.pushes_xcoms)
+
+    def attempt(self, start: Start) -> Generation:
+        """Do what the operator does, with its own parts."""
+        attempt = Attempt(
+            self.task.start(),
+            self.task.memory(SILENT),
+            durable=True,
+            on_clear=self.schedule.on_clear,  # type: ignore[arg-type]
+            is_completed=self.is_completed,
+            log=SILENT,
+        )
+        decision = self.decision = attempt.decide(fingerprint(REQUEST, "c"))
+        if decision.action is Action.REFUSE:
+            raise ApiError(Kind.AMBIGUOUS, decision.notes[0])
         reconciler = Reconciler(
             request=REQUEST,
-            business_id=lambda ordinal, series=self.series: f"af-{series}-{ordinal}",  # type: ignore[misc]
-            fresh=self.fresh,
-            known=self.known,
+            business_id=attempt.identity(decision).business_id,
+            fresh=decision.action is Action.SUBMIT,
+            known=decision.receipt,
             on_ambiguous=self.schedule.on_ambiguous,  # type: ignore[arg-type]
             give_up_at=self.clock() + PATIENCE,
             clock=self.clock,
             report=self.log.append,
+            note=self.log.append,
         )
-        submission = yield from reconciler.submit()
-        if self.schedule.remembers:
-            self.known = Known(
-                generation_id=submission.generation.id,
-                ordinal=submission.ordinal,
-                submissions=submission.submissions,
-                submitted_at=submission.submitted_at,
-            )
-        return (
-            yield from flows.wait(
-                submission.generation.id,
-                pace=Pace(30.0),
-                deadline=submission.submitted_at + WAIT_LIMIT,
-                clock=self.clock,
-            )
+        submission = self.drive(reconciler.submit())
+        receipt = submission.receipt
+        attempt.remember(
+            receipt,
+            fingerprint=decision.fingerprint or "",
+            asked=None,
+            ends_in_triggerer=start.in_triggerer,
         )
+        self.task.push("generation_id", receipt.generation_id)
+        wait = flows.wait(
+            receipt.generation_id,
+            pace=Pace(30.0),
+            deadline=(receipt.submitted_at or 0.0) + WAIT_LIMIT,
+            clock=self.clock,
+        )
+        done = self.drive(wait)
+        if not start.in_triggerer:
+            self.task.memory(SILENT).amend(given_by=self.task.try_number)
+        self.task.push("return_value", "a result")
+        return done
 
-    def attempt(self, attempt: Attempt) -> Generation | ApiError | None:
-        """Run one attempt; None if it was killed."""
-        self.totals.attempts += 1
-        self.accepted_in_attempt = 0
-        if attempt.clear:
-            self.series, self.fresh, self.log, self.known = self.series + 1, True, [], None
-            self.totals.cleared += 1
-        self.clock.now += attempt.gap
-        began = self.clock()
-        try:
-            return self.drive(self.flow(), attempt)
-        except ApiError as error:
-            return error
-        finally:
-            self.fresh = False
-            assert self.clock() - began <= MOST_SECONDS
+    def is_completed(self, receipt: Receipt) -> bool:
+        look = flows.look(
+            receipt.generation_id, pace=Pace(5.0), deadline=self.clock() + PATIENCE, clock=self.clock
+        )
+        return self.drive(look).status == COMPLETED
 
-    def drive(self, flow: Flow[Generation], attempt: Attempt) -> Generation | None:
+    # --- the machinery
+
+    def may_die(self) -> bool:
+        """Count a step, and die at the one that is named; return whether to die after it instead."""
+        self.step += 1
+        assert self.step < MOST_STEPS, f"an attempt takes more than {MOST_STEPS} steps"
+        if self.start is None or self.step != self.start.kill_at:
+            return False
+        if self.start.kill_late:
+            return True
+        raise Killed
+
+    def drive(self, flow: Flow[T]) -> T:
         give: Callable[[], Send | Sleep] = lambda: next(flow)  # noqa: E731
-        for number in range(1, MOST_STEPS):
-            try:
-                step = give()
-            except StopIteration as end:
-                result: Generation = end.value
-                return result
-            killed = number == attempt.kill_at
-            if not killed or attempt.kill_late:
+        try:
+            while True:
+                try:
+                    step = give()
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                dies = self.may_die()
                 give = self.perform(flow, step)
-            if killed:
-                self.totals.killed += 1
-                flow.close()
-                return None
-        raise AssertionError(f"an attempt takes more than {MOST_STEPS} steps")
+                if dies:
+                    raise Killed
+        finally:
+            flow.close()
 
-    def perform(self, flow: Flow[Generation], step: Send | Sleep) -> Callable[[], Send | Sleep]:
+    def perform(self, flow: Flow[T], step: Send | Sleep) -> Callable[[], Send | Sleep]:
         if isinstance(step, Sleep):
             assert 0 <= step.seconds <= WAIT_LIMIT
             self.clock.now += step.seconds
@@ -231,40 +362,30 @@ class World:
         return lambda: flow.send(reply)
 
 
-def run(schedule: Schedule, totals: Totals) -> None:
+def play(schedule: Schedule, totals: Totals) -> None:
     world = World(schedule, totals)
     done: Generation | ApiError | None = None
-    for attempt in schedule.attempts:
-        if attempt.clear or not isinstance(done, Generation):
-            done = world.attempt(attempt._replace(clear=attempt.clear or is_undecided(done)))
-            check_handed_on(world, done)
-    # From here on the service behaves, and the task has retries left.
+    is_over = False
+    for start in schedule.starts:
+        # A task that succeeded, or failed without retries, only starts again after a Clear.
+        if start.clear or not is_over:
+            done = world.run(start)
+            is_over = (isinstance(done, Generation) and not start.crash) or is_undecided(done)
+    # From here on everything behaves, and the task has retries left.
     world.faults = iter(())
+    well = Start(False, 1_000.0, 0, kill_late=False, in_triggerer=False, store="fine", crash=False)
     for _ in range(len(schedule.outcomes) + 3):
         if isinstance(done, Generation):
             return
-        done = world.attempt(Attempt(clear=is_undecided(done), gap=1_000.0, kill_at=0, kill_late=False))
-        check_handed_on(world, done)
+        done = world.run(well._replace(clear=is_undecided(done)))
         if isinstance(done, ApiError):
-            assert done.kind in (Kind.FAILED, Kind.TIMEOUT), "nothing else is left that can go wrong"
+            assert done.kind in (Kind.FAILED, Kind.TIMEOUT), f"nothing else can go wrong: {done!r}"
     assert isinstance(done, Generation), f"never handed on: {done!r}; {world.log}"
 
 
 def is_undecided(done: Generation | ApiError | None) -> bool:
     """Whether the task failed without retries, so that only a Clear starts it again."""
     return isinstance(done, ApiError) and done.kind is Kind.UNDECIDED
-
-
-def check_handed_on(world: World, done: Generation | ApiError | None) -> None:
-    """What is handed on has images, of this series, and of the generation that was paid for first."""
-    if not isinstance(done, Generation):
-        return
-    handed = next(task for task in world.tasks() if task.id == done.id)
-    assert done.urls == (f"https://x/{handed.id}.png",)
-    assert world.clock() < handed.done_at + LIFETIME, "handed on images that are gone"
-    if world.is_decidable:
-        alive = [task for task in world.tasks() if task.is_live(world.clock())]
-        assert alive in ([handed], []), "paid for one and handed on another"
 
 
 def test_whatever_goes_wrong_an_image_is_paid_once_and_never_lost(
@@ -282,7 +403,7 @@ def test_whatever_goes_wrong_an_image_is_paid_once_and_never_lost(
     @hypothesis.given(SCHEDULE)
     def schedules(schedule: Schedule) -> None:
         totals.schedules += 1
-        run(schedule, totals)
+        play(schedule, totals)
 
     try:
         schedules()
@@ -291,6 +412,7 @@ def test_whatever_goes_wrong_an_image_is_paid_once_and_never_lost(
         record_figures(
             f"fault schedules: {totals.schedules:,} in {totals.seconds:.1f} s (seed {SEED}); "
             f"{totals.attempts:,} attempts, {totals.killed:,} killed, {totals.cleared:,} Clears, "
+            f"{totals.given:,} given, "
             f"{totals.requests:,} requests, {totals.billed:,} billed, {totals.paid_twice:,} of them "
             "twice where nobody can know"
         )

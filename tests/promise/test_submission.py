@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.wire import Request
-from airflow_provider_gptimg.payment.submission import MAX_ORDINALS, Known, Origin, Reconciler
+from airflow_provider_gptimg.payment.receipt import Receipt
+from airflow_provider_gptimg.payment.submission import MAX_ORDINALS, Origin, Reconciler, Withdrawn
 from tests.support.driving import START, Answer, Clock, Story, drive, fault, no_answer, no_connection, reply
 
 UNKNOWN = fault("task_not_found", 404)
@@ -44,6 +45,7 @@ def submitted(
         give_up_at=now + patience,
         clock=clock,
         report=told.append,
+        note=told.append,
         **more,
     )
     return drive(reconciler.submit(), answers, clock, then=then), told
@@ -66,8 +68,8 @@ def test_a_fresh_submission_goes_straight_away() -> None:
     assert posts(story) == ["af-x-1"]
     result = story.result
     assert (result.generation.id, result.client_business_id) == ("task_1", "af-x-1")
-    assert (result.ordinal, result.submissions, result.origin) == (1, 1, Origin.SUBMITTED)
-    assert result.submitted_at == START
+    assert (result.receipt.ordinal, result.receipt.submissions, result.origin) == (1, 1, Origin.SUBMITTED)
+    assert result.receipt.submitted_at == START
 
 
 def test_an_answer_that_is_already_final_is_taken() -> None:
@@ -91,7 +93,7 @@ def test_a_later_attempt_attaches_to_what_was_paid(status: str, repeated: str | 
     story, told = submitted(found, fresh=False)
     assert posts(story) == []
     assert (story.result.origin, story.result.generation.id) == (Origin.ATTACHED, "task_1")
-    assert (story.result.submissions, story.result.submitted_at) == (1, START - 90)
+    assert (story.result.receipt.submissions, story.result.receipt.submitted_at) == (1, START - 90)
     assert "not paying again" in told[-1]
 
 
@@ -116,13 +118,13 @@ def test_after_a_failed_or_expired_one_the_next_ordinal_is_paid(over: Answer) ->
     story, told = submitted(over, *NOT_FOUND, task(ordinal=2), fresh=False)
     assert looked_up(story) == ["af-x-1"] + ["af-x-2"] * 5
     assert posts(story) == ["af-x-2"]
-    assert (story.result.ordinal, story.result.submissions) == (2, 2)
+    assert (story.result.receipt.ordinal, story.result.receipt.submissions) == (2, 2)
     assert "anew" in told[0]
 
 
 def test_the_next_ordinal_is_attached_to_as_well() -> None:
     story, _ = submitted(task("failed"), task("completed", 2, expires_at=1), task("queued", 3), fresh=False)
-    assert (posts(story), story.result.ordinal) == ([], 3)
+    assert (posts(story), story.result.receipt.ordinal) == ([], 3)
 
 
 @pytest.mark.parametrize(("our_clock", "expired"), [(START - 9e5, True), (START + 9e5, False)])
@@ -131,7 +133,7 @@ def test_expiry_is_by_the_service_s_clock_where_it_shows_one(our_clock: float, e
     body = {"id": "task_1", "status": "completed", "url": "https://x/1", "expires_at": expires_at}
     rest = [*NOT_FOUND, task(ordinal=2)] if expired else []
     story, _ = submitted(reply(body, date=DATE), *rest, fresh=False, now=our_clock)
-    assert story.result.ordinal == (2 if expired else 1)
+    assert story.result.receipt.ordinal == (2 if expired else 1)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_expiry_is_by_the_service_s_clock_where_it_shows_one(our_clock: float, e
 def test_a_running_one_is_never_taken_for_expired(fields: dict[str, Any]) -> None:
     story, _ = submitted(task("in_progress", **fields), fresh=False)
     assert posts(story) == []
-    assert story.result.submitted_at <= START
+    assert story.result.receipt.submitted_at <= START
     if "created_at" in fields:
-        assert story.result.submitted_at == START, "1970 would mean that its time limit is over"
+        assert story.result.receipt.submitted_at == START, "1970 would mean that its time limit is over"
 
 
 NO_CLEAR_ANSWER = [
@@ -166,7 +168,7 @@ NO_CLEAR_ANSWER = [
 def test_a_submission_without_a_clear_answer_is_looked_up(unclear: Any, late: int) -> None:
     story, told = submitted(unclear(), *[UNKNOWN] * late, task())
     assert story.methods == ["POST"] + ["GET"] * (late + 1)
-    assert (story.result.origin, story.result.submissions) == (Origin.ATTACHED, 1)
+    assert (story.result.origin, story.result.receipt.submissions) == (Origin.ATTACHED, 1)
     assert "may have been accepted" in told[0]
 
 
@@ -174,7 +176,7 @@ def test_a_submission_without_a_clear_answer_is_looked_up(unclear: Any, late: in
 def test_never_found_and_resubmitting_pays_again_and_says_so(unclear: Any) -> None:
     story, told = submitted(unclear(), *NOT_FOUND, task())
     assert posts(story) == ["af-x-1", "af-x-1"]
-    assert (story.result.ordinal, story.result.submissions) == (1, 2)
+    assert (story.result.receipt.ordinal, story.result.receipt.submissions) == (1, 2)
     assert "paid twice" in told[-1]
 
 
@@ -229,7 +231,7 @@ def test_a_service_without_business_ids_works(unknown: Answer, fresh: bool) -> N
     story, _ = submitted(*looks, task(client_business_id=None), fresh=fresh)
     assert story.result.generation.id == "task_1"
     story, _ = submitted(*looks, no_answer(), *[unknown] * 5, task(client_business_id=None), fresh=fresh)
-    assert (story.result.generation.id, story.result.submissions) == ("task_1", 2)
+    assert (story.result.generation.id, story.result.receipt.submissions) == ("task_1", 2)
 
 
 def test_another_task_is_not_attached_to() -> None:
@@ -244,8 +246,8 @@ def test_another_task_is_not_attached_to() -> None:
 def test_a_slow_down_is_waited_out_without_a_look_up(refusal: Answer) -> None:
     story, _ = submitted(refusal, refusal, refusal, task())
     assert set(story.methods) == {"POST"}
-    assert story.result.submissions == 1
-    assert story.result.submitted_at == pytest.approx(story.times[-1] + START), (
+    assert story.result.receipt.submissions == 1
+    assert story.result.receipt.submitted_at == pytest.approx(story.times[-1] + START), (
         "the limit counts from the submission"
     )
 
@@ -297,7 +299,7 @@ def test_one_answer_for_ever_ends_in_bounded_time(answer: Any, fresh: bool, pati
     assert sum(story.slept) < patience + 120
 
 
-KNOWN = Known(generation_id="task_9", ordinal=2, submissions=3, submitted_at=START - 50)
+KNOWN = Receipt(generation_id="task_9", ordinal=2, submissions=3, submitted_at=START - 50)
 
 
 def test_what_is_remembered_is_asked_for_first() -> None:
@@ -306,7 +308,7 @@ def test_what_is_remembered_is_asked_for_first() -> None:
     assert looked_up(story) == ["task_9"]
     result = story.result
     assert (result.origin, result.generation.id) == (Origin.ATTACHED, "task_9")
-    assert (result.ordinal, result.submissions, result.submitted_at) == (2, 3, START - 50)
+    assert result.receipt == KNOWN
 
 
 def test_what_is_remembered_and_over_is_followed_by_the_next_ordinal() -> None:
@@ -373,3 +375,20 @@ def test_a_look_up_that_is_denied_leaves_the_question_open(
 def test_a_look_up_that_makes_no_sense_is_tried_again(odd: Answer) -> None:
     story, _ = submitted(odd, odd, task("completed", url="https://x/1"), fresh=False)
     assert (posts(story), story.result.generation.id) == ([], "task_1")
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "surely"),
+    [
+        ([], [False], True),
+        ([fault("rate_limit_exceeded", 429)], [True, False], True),
+        ([no_answer(), *NOT_FOUND], [True, False], False),
+    ],
+)
+def test_it_is_withdrawn_before_it_is_sent(answers: list[Answer], asked: list[bool], surely: bool) -> None:
+    """And says whether anything may have been paid for."""
+    told = iter(asked)
+    with pytest.raises(Withdrawn) as info:
+        submitted(*answers, may_submit=lambda: next(told))
+    assert info.value.surely is surely
+    assert next(told, None) is None

@@ -77,6 +77,7 @@ class BatchTask:
 
     def _run(self, method: str, *given: Any) -> Any:
         ti = SimpleNamespace(
+            id=f"{self.run_id}-{self.try_number}",
             dag_id="batch",
             run_id=self.run_id,
             task_id="images",
@@ -85,7 +86,7 @@ class BatchTask:
             max_tries=self.max_tries,
             xcom_push=lambda key, value: self.xcoms.update({key: value}),
         )
-        context = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0)}
+        context = {"ti": ti}
         try:
             return getattr(self.operator(), method)(context, *given)
         except TaskDeferred as deferral:

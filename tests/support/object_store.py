@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import boto3
+import httpx
 from moto.server import ThreadedMotoServer
 
 BUCKET = "pictures"
@@ -19,16 +23,44 @@ class Bucket:
     """An empty bucket, and the Airflow connection by which it is reached."""
 
     def __init__(self, url: str) -> None:
-        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-        self.client: Any = boto3.client("s3", endpoint_url=url, **keys)
+        self._url = url
+        self._keys = {
+            "aws_access_key_id": "key",
+            "aws_secret_access_key": "secret",
+            "region_name": "us-east-1",
+        }
+        self.client: Any = boto3.client("s3", endpoint_url=url, **self._keys)
         self.client.create_bucket(Bucket=BUCKET)
-        extra = {"region_name": "us-east-1", "endpoint_url": url}
-        self.connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+        self.connection = self._connection("key", "secret")
 
     @property
     def environment(self) -> dict[str, str]:
         """The connection as an environment variable."""
         return {f"AIRFLOW_CONN_{CONN_ID.upper()}": json.dumps(self.connection)}
+
+    @contextmanager
+    def user_with(self, *actions: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Give connection id and environment of a user who may only do this; rights are checked inside."""
+        name = f"user_{uuid.uuid4().hex[:8]}"
+        iam: Any = boto3.client("iam", endpoint_url=self._url, **self._keys)
+        iam.create_user(UserName=name)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        allowed = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+        iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
+        connection = self._connection(key["AccessKeyId"], key["SecretAccessKey"])
+        self._check_rights_after(0)
+        try:
+            yield name, {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection)}
+        finally:
+            self._check_rights_after(10**9)
+
+    def _connection(self, login: str, password: str) -> dict[str, Any]:
+        extra = {"region_name": "us-east-1", "endpoint_url": self._url}
+        return {"conn_type": "aws", "login": login, "password": password, "extra": extra}
+
+    def _check_rights_after(self, requests: int) -> None:
+        httpx.post(f"{self._url}/moto-api/reset-auth", content=str(requests)).raise_for_status()
 
     def listing(self, prefix: str = "") -> list[str]:
         """Return the keys that begin so, sorted."""

@@ -195,8 +195,8 @@ def expired(actor: Actor) -> None:
 
 
 @story
-def not_reattached(actor: Actor) -> None:
-    """With reattach=False every attempt makes a new generation."""
+def not_durable(actor: Actor) -> None:
+    """With durable=False every attempt makes a new generation."""
     actor.kill_at("after_post")
     actor.wait_success(try_number=2)
     assert_paid(actor, series=2, submissions=2)

@@ -52,23 +52,29 @@ def waited(
     stated: bool = True,
     fails: Callable[[int], bool] = lambda number: False,
     gives_up_after: float = math.inf,
+    submitted_before: float = 0.0,
+    seed: int = 7,
 ) -> Waited:
     """Wait for all; without a schedule, look at the fixed interval.
 
     :param stated: whether the service says when a generation began and ended, in whole seconds.
+    :param submitted_before: seconds from a submission to the beginning of its wait, which does not know it.
     """
-    random.seed(7)
+    random.seed(seed)
     clock, pace = Clock(), Pace(interval)
     courses: dict[int, Course] = {}
+    started: set[int] = set()
     result = Waited([[] for _ in durations], [])
-    due = [(START + begins(number), number) for number in range(len(durations))]
-    began = [at for at, _ in due]
+    began = [START + begins(number) for number in range(len(durations))]
+    due = [(at + submitted_before, number) for number, at in enumerate(began)]
     heapq.heapify(due)
     while due:
         clock.now, number = heapq.heappop(due)
-        if schedule and number not in courses:
-            courses[number] = Course(schedule, interval, clock)
-        elif clock.now > began[number]:
+        if number not in started:
+            started.add(number)
+            if schedule:
+                courses[number] = Course(schedule, interval, clock)
+        else:
             age = clock.now - began[number]
             result.ages[number].append(age)
             ended = age >= durations[number]

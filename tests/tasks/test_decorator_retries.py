@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_gptimg.decorators import returned as answers
+from airflow_provider_gptimg.tasks import deferral
 from tests.support.airflow_versions import dag_test_keeps_deferrals, is_first, skip_retries
 from tests.support.dags import taskflow
 from tests.support.service import GENERATION_ID, Script
@@ -75,12 +75,14 @@ def test_what_is_paid_for_is_not_lost_when_the_function_would_now_return_nonsens
     assert (played.ti().state, played.xcom("urls")) == ("success", [URL])
 
 
-def stored(way: str, emulator: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, int]:
+def stored(
+    way: str, emulator: Any, monkeypatch: pytest.MonkeyPatch, folder: Path, calls: int = 1
+) -> dict[str, int]:
     """Run a DAG that stores an image, and return how many files lie in which folder."""
     monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", emulator.airflow_connection)
     run = taskflow.dags[way].test(run_conf={"folder": str(folder)})
     assert run.get_task_instance("draw").state == "success"
-    assert len(taskflow.calls) == len(emulator.ledger()["submissions"]) == 1
+    assert (len(taskflow.calls), len(emulator.ledger()["submissions"])) == (calls, 1)
     return {path.name: len(list(path.iterdir())) for path in folder.iterdir()}
 
 
@@ -97,12 +99,12 @@ class Sieve(dict[Any, Any]):
 
 
 @pytest.mark.parametrize(
-    ("way", "folder"), [pytest.param("stored", "returned", marks=remembers), ("stored_forgetful", "declared")]
+    ("way", "calls"), [pytest.param("stored", 1, marks=remembers), ("stored_forgetful", 2)]
 )
 def test_stored_although_the_deferral_lost_what_the_function_returned(
-    way: str, folder: str, gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    way: str, calls: int, gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(answers, "_HERE", Sieve())
+    monkeypatch.setattr(deferral, "_IN_PROCESS", Sieve())
     if dag_test_keeps_deferrals():
-        folder = "returned"
-    assert stored(way, gptimg_emulator, monkeypatch, tmp_path) == {folder: 1}
+        calls = 1
+    assert stored(way, gptimg_emulator, monkeypatch, tmp_path, calls) == {"returned": 1}

@@ -131,6 +131,12 @@ class Brisk(GptImgGenerationTrigger):
     hold_back = 1.5
 
 
+def brisk() -> Brisk:
+    trigger = Brisk(generation_id="task_1", deadline=time.time() + 60, conn_id="none")
+    trigger.trigger_id = 1  # as a triggerer does
+    return trigger
+
+
 @pytest.mark.parametrize(
     ("beats_after", "least", "most"),
     [
@@ -143,7 +149,7 @@ async def test_the_trigger_waits_for_a_beat_but_not_for_ever(
     health: Health, beats_after: float, least: float, most: float
 ) -> None:
     beat = asyncio.get_running_loop().call_later(beats_after, health.beat, "12:00:05")
-    trigger = Brisk(generation_id="task_1", deadline=time.time() + 60, conn_id="none")
+    trigger = brisk()
     began = time.monotonic()
     (event,) = [event.payload async for event in trigger.run()]
     beat.cancel()
@@ -157,5 +163,5 @@ async def test_an_api_server_that_takes_calls_and_never_answers_delays_nothing(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/execution/"
         monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", url)
-        trigger = Brisk(generation_id="task_1", deadline=time.time() + 60, conn_id="none")
+        trigger = brisk()
         assert 1.4 <= await seconds_of(anext(trigger.run())) <= 4.3  # not as for a scheduler that stands

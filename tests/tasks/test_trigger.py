@@ -33,6 +33,7 @@ class Prompt(GptImgGenerationTrigger):
 
 
 async def fired(trigger: GptImgGenerationTrigger) -> Any:
+    trigger.trigger_id = 1  # as a triggerer does
     return [event.payload async for event in trigger.run()]
 
 
@@ -89,6 +90,18 @@ async def test_no_event_in_the_first_seconds(service: Script) -> None:
     )
     assert time.monotonic() - started >= GptImgGenerationTrigger.hold_back >= 5
     assert [event["status"] for (event,) in events] == ["completed", "completed", "error"]
+
+
+async def test_dag_test_never_waits_for_a_scheduler(service: Script) -> None:
+    """It runs the trigger itself: nobody gives it an id."""
+    service.status = [COMPLETED]
+    trigger = GptImgGenerationTrigger(
+        generation_id=GENERATION_ID, deadline=time.time() + 60, poll_interval=0.1
+    )
+    started = time.monotonic()
+    (event,) = [event.payload async for event in trigger.run()]
+    assert event["status"] == "completed"
+    assert time.monotonic() - started < 0.5 * GptImgGenerationTrigger.hold_back
 
 
 def test_serialize_round_trip() -> None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from airflow_provider_gptimg.api.polling.prior import Prior
+
+HANDFUL = 6.0
+"""Generations seen at each age that a prior counts for: a dozen real ones outweigh it."""
 
 MEMORY = 500.0
 """Generations seen at an age after which what is known of that age counts half, so that a service that
@@ -27,10 +34,13 @@ class LifeTable:
 
     The hazard of an age is the one divided by the other. So waits that are still going on, fail or run
     out of time count for what they are: watched, and not finished.
+
+    :param prior: what is expected before any was seen; it counts for :data:`HANDFUL` generations.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prior: Prior) -> None:
         self.finishes = 0
+        self._prior = _hazards_of(prior)
         self._finished = [0.0] * _AGES
         self._watched = [0.0] * _AGES
 
@@ -54,16 +64,30 @@ class LifeTable:
     def hazards(self) -> list[tuple[float, float]]:
         """Return (width in seconds, hazard per second) from age 0 up to the age too few have reached."""
         finished, watched = _smooth(self._finished), _smooth(self._watched)
-        if not any(finished) or not any(watched):  # nothing finished, or all did within no time
-            return []
+        for i, expected in enumerate(self._prior):
+            seconds = HANDFUL * (_EDGES[i + 1] - _EDGES[i])
+            finished[i] += expected * seconds
+            watched[i] += seconds
         least = LEAST_SHARE * sum(finished) / sum(watched)
         known = []
         for i in range(_AGES):
             width = _EDGES[i + 1] - _EDGES[i]
-            if self._watched[i] < AT_RISK * width:
+            if i >= len(self._prior) and self._watched[i] < AT_RISK * width:
                 break
             known.append((width, max(least, finished[i] / watched[i])))
         return known
+
+
+@lru_cache(maxsize=64)
+def _hazards_of(prior: Prior) -> Sequence[float]:
+    """Return the hazard per second of each age, up to the last one that the prior knows."""
+    hazards = []
+    for since, until in pairwise(_EDGES):
+        hazard = prior.hazard(since, until)
+        if hazard is None:
+            break
+        hazards.append(hazard)
+    return hazards
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -10,9 +10,10 @@ where c is the price of a look (J. B. Keller, "Optimum checking schedules for sy
 failure", Management Science 21, 1974; R. E. Barlow, L. C. Hunter and F. Proschan, "Optimum checking
 procedures", J. SIAM 11, 1963). Here c is not chosen but follows from the interval a user asks for: the
 expected number of looks is what a fixed interval would need, E[T] / interval. So looks are moved, not
-added. At no moment has a wait looked more often than one that looks at once and then once an interval
-(less the jitter that a fixed interval has too), and no gap is shorter than half an interval. Of ages that
-too few have reached nothing is said: there, and while few finishes are known, the fixed interval holds.
+added. At no moment has a wait looked more often than one that looks after half an interval and then once an
+interval (less the jitter that a fixed interval has too), and no gap is shorter than half an interval.
+Before any finish is known, a prior stands in (``prior.py``). Of ages that neither the prior nor enough
+generations have reached nothing is said: there the fixed interval holds.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_gptimg.api.generation import COMPLETED, Generation
-from airflow_provider_gptimg.api.polling.life_table import LifeTable
-
-ENOUGH = 30
-"""Finishes of a kind before its schedule is followed."""
+from airflow_provider_gptimg.api.polling.life_table import HANDFUL, LifeTable
+from airflow_provider_gptimg.api.polling.prior import Prior, prior_of
 
 SHARE = 0.94
 """Share of a fixed interval's looks that is planned for: what is known is never quite true."""
 
-LEAST_MEAN_GAP = 0.9
-"""Least gap on average since the submission, in intervals: a fixed interval's jitter makes some as short."""
+COLD_SHARE = 1.15
+"""The same before anything was seen: the first generations are looked at a little more often, so that they
+are not late because the prior is wrong."""
+
+LEAST_MEAN_GAP = 0.95
+"""Least gap on average, in intervals: a fixed interval's jitter makes some as short."""
+
+HEAD_START = 0.5
+"""Age in intervals from which that average counts: a fixed interval wastes no look on the first seconds."""
 
 LEAST_GAP = 0.5
 MOST_GAP = 3.0
@@ -42,12 +48,12 @@ FIRST_GAP = 2.5
 """Bounds of a gap, in intervals: the service may have become faster, and before the first look nobody
 knows how long ago the submission was."""
 
-TYPICAL_LIFE = 20.0
-"""Seconds that a generation may take where nothing is known (contract: Status)."""
+SURE = 2.0
+"""Hazard between two looks at most: seven of eight are finished by then, and a look is needed anyway."""
 
 MOST_KINDS = 64
 RENEW_AFTER = 32
-"""Looks after which the plan is made anew."""
+"""Looks after which the plan is made anew. As many first finishes renew it each: they teach the most."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,11 @@ class Plan:
     def next_look(self, last: float, interval: float) -> float:
         """Return the age in seconds for the look after one at the age ``last``."""
         target = _read(last, self.ages, self.looks, self.density) + interval * self.density
-        return _read(target, self.looks, self.ages, 1.0 / self.density)
+        surely_finished = self.hazard_until(last) + SURE
+        return min(
+            _read(target, self.looks, self.ages, 1.0 / self.density),
+            _read(surely_finished, self.hazard, self.ages, self.mean_life),
+        )
 
 
 def _read(x: float, xs: Sequence[float], ys: Sequence[float], slope: float) -> float:
@@ -100,20 +110,30 @@ def _read(x: float, xs: Sequence[float], ys: Sequence[float], slope: float) -> f
 
 
 class Schedule:
-    """What all waits for generations of one kind learn together, and go by."""
+    """What all waits for generations of one kind learn together, and go by.
 
-    def __init__(self) -> None:
-        self._table = LifeTable()
-        self._plan: Plan | None = None
-        self._looks = RENEW_AFTER
+    :param prior: what is expected before any was seen.
+    """
+
+    def __init__(self, prior: Prior) -> None:
+        self._table = LifeTable(prior)
+        self._renew()
 
     @property
-    def plan(self) -> Plan | None:
-        """What to go by; None while too little is known."""
-        if self._looks >= RENEW_AFTER and self._table.finishes >= ENOUGH:
-            hazards = self._table.hazards()
-            self._plan, self._looks = Plan.of(hazards) if hazards else None, 0
+    def plan(self) -> Plan:
+        """What to go by."""
+        if self._looks >= RENEW_AFTER:
+            self._renew()
         return self._plan
+
+    @property
+    def share(self) -> float:
+        """The share of a fixed interval's looks to plan for."""
+        cold = HANDFUL / (HANDFUL + self._table.finishes)
+        return SHARE + (COLD_SHARE - SHARE) * cold
+
+    def _renew(self) -> None:
+        self._plan, self._looks = Plan.of(self._table.hazards()), 0
 
     def learn(self, since: float, until: float, status: str) -> None:
         """Note that a generation ran on from one age to another (seconds), and its status then."""
@@ -121,11 +141,18 @@ class Schedule:
         self._table.watch(since, until)
         if status == COMPLETED:
             self._table.finish(until)
+            if self._table.finishes <= RENEW_AFTER:
+                self._looks = RENEW_AFTER
 
 
 def kind_of(model: str | None, resolution: str | None, n: int) -> str:
     """Return the name of the generations that take about as long."""
     return f"{model}/{resolution}/{n}"
+
+
+def _prior_of(kind: str | None) -> Prior:
+    _, resolution, n = (kind or "").rsplit("/", 2) if (kind or "").count("/") >= 2 else ("", "", "")
+    return prior_of(resolution, int(n) if n.isdecimal() else 1)
 
 
 class Schedules:
@@ -136,7 +163,9 @@ class Schedules:
 
     def of(self, kind: str | None) -> Schedule:
         """Return the schedule of a kind, such as ``gpt-image-2/2K/1``; None is a kind too."""
-        schedule = self._by_kind.setdefault(kind, Schedule())
+        if kind not in self._by_kind:
+            self._by_kind[kind] = Schedule(_prior_of(kind))
+        schedule = self._by_kind[kind]
         self._by_kind.move_to_end(kind)
         if len(self._by_kind) > MOST_KINDS:
             self._by_kind.popitem(last=False)
@@ -201,14 +230,15 @@ class Course:
         self._schedule.learn(since, until, generation.status)
 
     def pause(self) -> float | None:
-        """Return the seconds until the next look; None where nothing was learned that would help."""
+        """Return the seconds until the next look; None where nothing is known that would help."""
         plan, age, interval = self._schedule.plan, self._age(), self._interval
-        if plan is None or not self._advise or age >= plan.ages[-1]:
+        if not self._advise or age >= plan.ages[-1]:
             return None
-        gap = (plan.next_look(self._last, interval / SHARE) - self._last) * random.uniform(0.9, 1.1)
+        gap = plan.next_look(self._last, interval / self._schedule.share) - self._last
+        gap *= random.uniform(0.9, 1.1)
         most = MOST_GAP if self._looks else FIRST_GAP
         gap = min(max(gap, LEAST_GAP * interval), most * interval)
-        earliest = (LEAST_MEAN_GAP * self._looks + random.uniform(-0.1, 0.1)) * interval
+        earliest = (LEAST_MEAN_GAP * (self._looks + HEAD_START) + random.uniform(-0.1, 0.1)) * interval
         return max(0.0, self._last + gap - age, earliest - age)
 
     def worth(self) -> float:
@@ -217,8 +247,6 @@ class Course:
         That chance is 1 - exp(-x), with x the integral of the hazard since the last look.
         """
         plan, age = self._schedule.plan, self._age()
-        if plan is None:
-            return (age - self._last) / TYPICAL_LIFE
         return plan.hazard_until(age) - plan.hazard_until(self._last)
 
     def _age(self) -> float:

@@ -25,7 +25,7 @@ STORIES = {
     "changed_prompt_cleared": {"prompt": "{{ var.value.series_prompt_cleared }}"},
     "failed_at_service": {"prompt": "[fail]", "retries": 1},
     "expired": {"stop_at": "after_post"},
-    "not_reattached": {"stop_at": "after_post", "reattach": False},
+    "not_durable": {"stop_at": "after_post", "durable": False},
     "seen_late": {"stop_at": "after_post"},
     "ignored": {"stop_at": "after_post"},
     "ignored_but_recorded": {"stop_at": "before_defer"},

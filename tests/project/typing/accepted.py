@@ -34,7 +34,8 @@ with DAG("accepted") as dag:
         retries=2,
         pool="images",
         multiple_outputs=True,
-        reattach="or_fail",
+        on_clear="continue",
+        on_expired="fail",
     )
     def request(animal: Any, **context: Any) -> dict[str, Any]:
         return {"prompt": f"A {animal}", "n": 2}
@@ -89,7 +90,8 @@ with DAG("operators"):
         extra_body={"quality": "high"},
         output_path="s3://bucket/{{ ds }}/",
         outlets=[image_asset("s3://bucket/cards")],
-        reattach="or_fail",
+        on_clear="continue",
+        on_expired="fail",
         on_ambiguous_submit="fail",
         retries=3,
     )

@@ -47,7 +47,7 @@ gptimg_task(size=16)  # mistake
 gptimg_task(n=1.5)  # mistake
 gptimg_task(timeout="30")  # mistake
 gptimg_task(deferrable="yes")  # mistake
-gptimg_task(reattach="never")  # mistake
+gptimg_task(on_clear="never")  # mistake
 gptimg_task(on_ambiguous_submit="pray")  # mistake
 gptimg_task(multiple_outputs="urls")  # mistake
 gptimg_task(extra_body=["quality"])  # mistake
@@ -58,7 +58,7 @@ GptImgGenerateOperator("A card", task_id="card")  # mistake
 GptImgGenerateOperator(task_id="card", prompt=7)  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card", n=1.5)  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card", deferrable="yes")  # mistake
-GptImgGenerateOperator(task_id="card", prompt="A card", reattach="never")  # mistake
+GptImgGenerateOperator(task_id="card", prompt="A card", on_clear="never")  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card", on_ambiguous_submit="pray")  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card", timeout="30 min")  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card").output[0]  # mistake

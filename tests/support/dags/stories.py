@@ -125,7 +125,7 @@ with way("trigger_lost"):
 with way("trigger_and_id_lost"):
     operator(LosingOperator, do_xcom_push=False, timeout=PATIENCE)
 with way("trigger_lost_each_pays"):
-    operator(LosingOperator, do_xcom_push=False, reattach=False, timeout=PATIENCE)
+    operator(LosingOperator, do_xcom_push=False, durable=False, timeout=PATIENCE)
 with way("sensor_trigger_lost"):
     sensor(LosingSensor, timeout=PATIENCE)
 with way("trigger_lost_at_last"):

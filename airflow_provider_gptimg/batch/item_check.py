@@ -1,0 +1,125 @@
+"""A look at all items of a batch before anything is paid: what is wrong, what to know of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.batch.items import Item, Items, canonical
+
+_SHOWN = 5
+"""Maximum number of bad items that one message names."""
+
+_ROW_NAMES = 20
+"""Maximum number of columns that the log names."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a look at all items found.
+
+    :param total: how many there are.
+    :param problems: those that cannot be asked for, and why.
+    :param notes: what the author may want to know, a sentence each.
+    :param warning: what the author should look at.
+    """
+
+    total: int
+    problems: list[tuple[Item, ApiError]]
+    notes: list[str]
+    warning: str | None = None
+
+    def are_too_many(self, most: int | None) -> bool:
+        """Return whether the batch is refused for its problems.
+
+        :param most: so many items may fail; None for any number but all.
+        """
+        return len(self.problems) == self.total or (most is not None and len(self.problems) > most)
+
+    def refusal(self) -> ApiError:
+        """Return the error for items that cannot be asked for."""
+        problems = self.problems
+        named = "; ".join(f"{item.label}: {error.message}" for item, error in problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        return ApiError(
+            Kind.INVALID,
+            f"{len(problems)} of {self.total} items are not allowed: {named}{more}",
+            field="items",
+        )
+
+
+def check(items: Items) -> Checked:
+    """Look at all items. Nothing is sent, and no reference image is read.
+
+    :raises ApiError: INVALID if the items cannot be read, there are none, or two have one id.
+    """
+    total, problems, row_names, twins = 0, [], dict[str, None](), _Twins()
+    for item in items:
+        total += 1
+        row_names.update(dict.fromkeys(item.row))
+        twins.add(item)
+        try:
+            if item.problem is not None:
+                raise item.problem
+            item.request(with_files=False)
+        except ApiError as error:
+            problems.append((item, error))
+    if total == 0:
+        raise invalid("items", items.source, "there is no item")
+    twins.check()
+    notes = []
+    if items.skipped:
+        notes.append(f"Empty rows that were skipped: {items.skipped}.")
+    if row_names:
+        named = ", ".join(list(row_names)[:_ROW_NAMES])
+        more = ", …" if len(row_names) > _ROW_NAMES else ""
+        notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
+    return Checked(total, problems, notes, twins.warning)
+
+
+class _Twins:
+    """Finds items that have one id, and items that ask for the same image."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._same_ids: list[str] = []
+        self._asked: dict[bytes, str] = {}
+        self._repeated = 0
+        self._example = ""
+
+    def add(self, item: Item) -> None:
+        if item.id is not None:
+            first = self._ids.setdefault(str(item.id), item.index)
+            if first != item.index:
+                self._same_ids.append(f"{item.id!r} of item {first} and item {item.index}")
+        if item.problem is None:
+            asked = hashlib.sha256(canonical(item.fields).encode()).digest()
+            first_label = self._asked.get(asked)
+            if first_label is None:
+                self._asked[asked] = item.label
+            else:
+                self._repeated += 1
+                self._example = self._example or f"{item.label} for what {first_label} does"
+
+    def check(self) -> None:
+        """Check that no two items have one id.
+
+        :raises ApiError: INVALID.
+        """
+        if self._same_ids:
+            named = ", ".join(self._same_ids[:_SHOWN])
+            more = f" and {len(self._same_ids) - _SHOWN} more" if len(self._same_ids) > _SHOWN else ""
+            raise ApiError(
+                Kind.INVALID, f"Two items may not have the same id, such as {named}{more}.", field="items"
+            )
+
+    @property
+    def warning(self) -> str | None:
+        """What to say of items that ask for the same, None where there are none."""
+        if not self._repeated:
+            return None
+        return (
+            f"{self._repeated} items ask for the same as an item before them, such as {self._example}: "
+            "each is an image of its own, and is paid for."
+        )

@@ -1,0 +1,257 @@
+"""Where a file or folder is, and the calls to its storage; all of them take its name as it is written.
+
+``ObjectStoragePath`` and fsspec read more into a name than is there: ``?``, ``*`` and ``[`` match
+other files in their ``mv``, ``rm``, ``unlink`` and ``glob``, ``::`` chains file systems, and a ``?`` at
+the end of a URI is cut off. So the URI is taken apart here, and only those methods of a file system are
+called that take a name literally: ``open``, ``put_file``, ``rm_file``, ``ls``, ``isdir``, ``makedirs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_gptimg.compat.imports import has_fs
+
+log = logging.getLogger(__name__)
+
+MAX_NAME_BYTES = 255
+"""Bytes that a file's name may have on every usual file system, in UTF-8."""
+
+MAX_KEY_BYTES = 1024
+"""Bytes that an object's key may have in every usual object store, in UTF-8."""
+
+_AZURE = frozenset(("abfs", "abfss", "adl", "az", "wasb", "wasbs"))
+OBJECT_STORES = frozenset(("s3", "s3a", "s3n", "gs", "gcs", "oss", *_AZURE))
+"""Schemes of stores where a PUT is whole at once, and which need no folders made: asked to, they would
+make a bucket of a mistyped name."""
+
+_LOCAL = ("file", "local")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
+_SHORT_FILE_URI = re.compile(r"(file|local):(/.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder in any storage.
+
+    :param scheme: of its URI; empty for a path of this machine.
+    :param host: what follows in the URI: a bucket, with ``connection@`` before it.
+    :param key: the rest, from the ``/`` on; nothing in it has a meaning of its own.
+    """
+
+    scheme: str
+    host: str
+    key: str
+
+    @classmethod
+    def of(cls, given: str | os.PathLike[str] | ObjectStoragePath | Place) -> Place:
+        """Return the place that a path or URI names.
+
+        A ``file://`` URI may be written with ``%20`` for a blank, as ``Path.as_uri`` does, or literally,
+        as ``ObjectStoragePath`` reads it: what exists under its literal name is meant literally.
+
+        :raises ValueError: for a ``file://`` URI without an absolute path.
+        """
+        if isinstance(given, Place):
+            return given
+        text = str(given) if isinstance(given, ObjectStoragePath) else os.fspath(given)
+        if (uri := _URI.fullmatch(text)) is None:
+            short = _SHORT_FILE_URI.fullmatch(text)
+            # Not normalised: what ``..`` leads to is the file system's to say.
+            return _file(*short.groups()) if short else cls("", "", str(Path.cwd() / text))
+        scheme, host, key = uri[1].lower(), uri[2], uri[3]
+        if scheme not in _LOCAL:
+            return cls(scheme, host, key)
+        if host.rpartition("@")[2] not in ("", "localhost"):
+            raise ValueError(f"after {scheme}:// an absolute path must follow, such as {scheme}:///data")
+        return _file(scheme, key, host.rpartition("@")[0])
+
+    def __truediv__(self, name: str) -> Place:
+        """Return the place of a file or folder in this one."""
+        return replace(self, key=f"{self.key.rstrip('/')}/{name}")
+
+    def __str__(self) -> str:
+        """Return its path or URI, which ``ObjectStoragePath`` opens too if it has no ``::`` in it."""
+        return f"{self.scheme}://{self.host}{self.key}" if self.scheme else self.key
+
+    @property
+    def name(self) -> str:
+        """Its own name, without the folder."""
+        return self.key.rstrip("/").rpartition("/")[2]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine, or mounted there."""
+        return self.scheme in ("", *_LOCAL)
+
+    @property
+    def fs(self) -> Any:
+        """Its file system of fsspec, with the connection that the URI names.
+
+        :raises Exception: whatever the storage raises; ValueError where no package serves its scheme.
+        """
+        if self.scheme and not has_fs(self.scheme):  # Airflow 3.0 makes the path all the same
+            raise ValueError(f"no filesystem for {self.scheme}://")
+        return ObjectStoragePath(f"{self.scheme or 'file'}://{self.host}/").fs
+
+    @property
+    def path(self) -> str:
+        """Its name for the methods of its file system."""
+        if self.is_local:
+            return self.key.rstrip("/") or "/"
+        host = self.host.rpartition("@")[2]
+        root = str(self.fs._strip_protocol(f"{self.scheme}://{host}/"))
+        return f"{root.rstrip('/')}/{self.key.strip('/')}"
+
+    def check_name(self) -> None:
+        """Make sure that a file can be stored here under this very name.
+
+        :raises ValueError: saying what cannot be.
+        :raises Exception: whatever opening the file system raises.
+        """
+        fs, path = self.fs, self.path
+        path.encode()  # half a surrogate pair is no name
+        for part in self.key.split("/"):
+            if self.scheme not in OBJECT_STORES and _length(part) > MAX_NAME_BYTES:
+                raise ValueError(f"{part!r} has {_length(part)} bytes, a name has at most {MAX_NAME_BYTES}")
+        if self.scheme in OBJECT_STORES and _length(path) > MAX_KEY_BYTES:
+            raise ValueError(f"{path!r} has {_length(path)} bytes, an object's key at most {MAX_KEY_BYTES}")
+        kept = str(fs._strip_protocol(path))
+        if hasattr(fs, "split_path"):
+            kept = "/".join(fs.split_path(path)[:2])
+        if kept.strip("/") != path.strip("/"):
+            raise ValueError(f"{type(fs).__name__} would make {kept!r} of {path!r}")
+
+    @contextmanager
+    def open(self, mode: str = "rb", **options: Any) -> Iterator[Any]:
+        """Open the file to read it; options as for the built-in ``open``.
+
+        :raises OSError: FileNotFoundError, IsADirectoryError and others.
+        """
+        fs, path = self.fs, self.path
+        fs.invalidate_cache(path)  # of listings, which another process may have made old
+        if self.is_local and Path(path).is_dir():
+            raise IsADirectoryError("it is a folder")
+        with fs.open(path, mode, **options) as file:
+            if (getattr(file, "details", None) or {}).get("type") == "directory":
+                raise IsADirectoryError("it is a folder")
+            yield file
+
+    def read(self) -> bytes:
+        """Return the file's content.
+
+        :raises OSError: FileNotFoundError and others.
+        """
+        with self.open() as file:
+            return bytes(file.read())
+
+    def put(self, local: Path) -> None:
+        """Store a copy of a local file here: whole at once, a reader never sees half of it.
+
+        In an object store that needs the right to put this one object, and no other. Elsewhere the file is
+        written under a temporary name in the same folder and renamed.
+
+        :raises OSError: and whatever else the storage raises; what was here before is then still here.
+        """
+        fs, path = self.fs, self.path
+        if self.scheme in OBJECT_STORES or type(fs).mv.__module__ == "fsspec.spec":  # where it is a copy
+            # Old versions of adlfs refuse to overwrite where nobody says so.
+            fs.put_file(str(local), path, **({"overwrite": True} if self.scheme in _AZURE else {}))
+            return
+        folder, _, name = path.rpartition("/")
+        fs.makedirs(folder, exist_ok=True)
+        if fs.isdir(path):  # into which a rename would put the file
+            raise IsADirectoryError("it is a folder")
+        part = f"{folder}/{_temporary(name)}"
+        try:
+            fs.put_file(str(local), part)
+            if self.is_local:
+                Path(part).replace(path)
+            else:
+                _rename(fs, part, path)
+        except BaseException:
+            with suppress(Exception):
+                fs.rm_file(part)
+            raise
+
+    def remove(self) -> None:
+        """Remove the file, if it is there.
+
+        :raises OSError: PermissionError and others.
+        """
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.path)
+
+    def files(self) -> dict[str, int]:
+        """Return the names of the files in this folder and their bytes; nothing where there is no folder.
+
+        :raises OSError: PermissionError and others. What may not be listed is never taken for empty.
+        """
+        fs, path = self.fs, self.path
+        fs.invalidate_cache()  # of listings, which another process may have made old
+        try:
+            found = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {
+            posixpath.basename(entry["name"]): int(entry["size"] or 0)
+            for entry in found
+            if entry["type"] == "file"
+        }
+
+
+def remove_all(places: Sequence[Place]) -> None:
+    """Remove files that are no longer needed; where that is refused, leave them and say so in the log."""
+    try:
+        for place in places:
+            place.remove()
+    except Exception as error:  # noqa: BLE001 - each store has an error of its own for a missing right
+        log.warning(
+            "%d old files, such as %s, could not be removed (%s: %s). They do no harm.",
+            len(places),
+            places[0],
+            type(error).__name__,
+            error,
+        )
+
+
+def _file(scheme: str, key: str, connection: str = "") -> Place:
+    """Return the place of a ``file://`` URI."""
+    literal = Place(scheme, f"{connection}@" if connection else "", key or "/")
+    return literal if "%" not in key or os.path.lexists(key) else replace(literal, key=unquote(key))
+
+
+def _length(name: str) -> int:
+    return len(name.encode(errors="surrogatepass"))
+
+
+def _temporary(name: str) -> str:
+    # Always the same name, so that a repeat overwrites what a killed attempt left.
+    part = f".{name}.part"
+    return (
+        part if _length(part) <= MAX_NAME_BYTES else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"
+    )
+
+
+def _rename(fs: Any, part: str, path: str) -> None:
+    try:
+        fs.mv(part, path)
+    except Exception:
+        if not fs.isfile(path):
+            raise
+    # SMB and WebHDFS rename over nothing that is there already; one raises, the other says nothing.
+    if fs.isfile(part):
+        fs.rm_file(path)
+        fs.mv(part, path)

@@ -1,0 +1,59 @@
+"""What goes through a deferral: from the worker that defers to the one that resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from airflow_provider_gptimg.result import Asked
+
+_IN_PROCESS: dict[str, Deferral] = {}
+"""By task instance: ``dag.test()`` before Airflow 3.4 drops what goes into a deferral, but resumes in the
+same process. A worker's process runs one task, so elsewhere there is never more than one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deferral:
+    """What a resumed task knows of its first half; plain JSON, in Airflow's database while the task waits.
+
+    :param generation_id: the generation that it waits for.
+    :param deadline: until when, in Unix seconds.
+    :param try_number: the attempt that deferred. Airflow 3.0 may resume another one with it.
+    :param asked: what the result repeats of the request.
+    :param submitted_at: when it was submitted, in Unix seconds; None if another task did that.
+    :param digest: the identity that submitted; None in tasks that only wait.
+    :param returned: what a decorated function returned.
+    :param ends_in_triggerer: whether the trigger was to end the task.
+    """
+
+    generation_id: str
+    deadline: float
+    try_number: int
+    asked: Asked
+    submitted_at: float | None = None
+    digest: str | None = None
+    returned: dict[str, Any] | None = None
+    ends_in_triggerer: bool = False
+
+    def as_kwargs(self, ti: Any) -> dict[str, Any]:
+        """Return the keyword arguments for ``defer``, and keep them for a resume in this process."""
+        _IN_PROCESS[str(ti.id)] = self
+        return asdict(self)
+
+    @classmethod
+    def read(cls, kwargs: Mapping[str, Any], ti: Any) -> Deferral | None:
+        """Return what the running attempt of a task deferred with. Unknown keys are ignored.
+
+        :param kwargs: what the resume method was called with.
+        :return: None if the trigger died and took it along, or if it is of another attempt.
+        """
+        names = {field.name for field in fields(cls)}
+        try:
+            kept = cls(**{name: value for name, value in kwargs.items() if name in names})
+        except TypeError:  # a key is missing
+            found = _IN_PROCESS.get(str(ti.id))
+            if found is None:
+                return None
+            kept = found
+        return kept if kept.try_number == ti.try_number else None
