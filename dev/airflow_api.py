@@ -13,6 +13,9 @@ from dev.processes import wait_until
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 PAGE = 100
 
+ANSWER_SECONDS = 120.0
+"""A cold API server on a busy machine is silent for a minute, while it builds what a task asks for."""
+
 
 class AirflowApi:
     """A client for one Airflow; every wait has a deadline and says what it saw instead.
@@ -24,7 +27,7 @@ class AirflowApi:
         self.base_url = base_url
         self.evidence = evidence
         # trust_env=False: a proxy from the environment must not stand between this machine and itself
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=base_url, timeout=ANSWER_SECONDS, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""

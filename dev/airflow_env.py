@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "localhost,127.0.0.1,::1"
 
+HEARTBEAT_SECONDS = 2
+"""How often a running task asks whether it is still wanted; a Clear reaches it so."""
+
 EAGER = {
     # The defaults suit thousands of DAGs on many machines; one small DAG should not wait for them.
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
@@ -32,6 +35,12 @@ EAGER = {
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    # The first answer of an API server takes its time on a busy machine; tasks give up after 5 s five times.
+    "WORKERS__EXECUTION_API_TIMEOUT": "30",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": str(HEARTBEAT_SECONDS),
+    # A task that ignores its end has to be gone before its heartbeat is missed: from Airflow 3.4 on it gets
+    # a minute by default, and then its missed heartbeat ends the scheduler's loop.
+    "CORE__KILLED_TASK_CLEANUP_TIME": "5",
     "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }

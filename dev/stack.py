@@ -51,7 +51,7 @@ class AirflowStack:
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         extra_env: Mapping[str, str] | None = None,
         standalone: bool = False,
-        startup_timeout: float = 120,
+        startup_timeout: float = 240,
     ) -> None:
         self.home = home
         self.logs = home / "logs"

@@ -24,6 +24,7 @@ from airflow_provider_gptimg.api.download import Fetched
 from airflow_provider_gptimg.api.environment import check_certificates, unusable
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Flow, Send, Sleep, T
+from airflow_provider_gptimg.api.interruption import Interruption
 from airflow_provider_gptimg.api.polling.query_queue import Turnstile
 from airflow_provider_gptimg.api.polling.rate_limit import Buckets
 from airflow_provider_gptimg.api.polling.schedule import Schedules
@@ -55,6 +56,7 @@ class SyncClient:
 
     :param transport: where requests go instead of the network (tests).
     :param sleep: replaces ``time.sleep`` (tests).
+    :param interruption: ends every wait and every call except a submission, whose answer says what was paid.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class SyncClient:
         buckets: Buckets | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        interruption: Interruption | None = None,
     ) -> None:
         self._settings = settings
+        self._interruption = interruption or Interruption()
         self._buckets = buckets or Buckets(settings.limits)
         self._sleep = sleep
         self._http = _opened(httpx.Client, settings, transport)
@@ -104,12 +108,23 @@ class SyncClient:
     def _perform(self, step: Send | Sleep) -> Reply | None:
         if isinstance(step, Send):
             return self._send(step.request)
-        self._sleep(step.seconds)
+        self._pause(step.seconds)
         return None
+
+    def _pause(self, seconds: float) -> None:
+        with self._interruption.reaches():
+            self._sleep(seconds)
 
     def _send(self, request: Request) -> Reply:
         for seconds in self._buckets.turns(request.category):
-            self._sleep(seconds)
+            self._pause(seconds)
+        if request.category == "submit":
+            self._interruption.check()
+            return self._answered(request)
+        with self._interruption.reaches():
+            return self._answered(request)
+
+    def _answered(self, request: Request) -> Reply:
         answer = Answer(request, self._settings)
         extensions = {"trace": self._watchdog.trace}
         try:

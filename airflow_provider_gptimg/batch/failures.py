@@ -27,7 +27,7 @@ class Failures:
         self._most = most
         self._lasting = 0
         self._first_lasting: ApiError | None = None
-        self._is_halted = False
+        self.is_halted = False
         self._is_in_vain = False
 
     def add(self, error: ApiError) -> None:
@@ -42,8 +42,8 @@ class Failures:
             self.stopped_by = error
 
     def halt(self) -> None:
-        """Submit no more, for a reason that lies in no item."""
-        self._is_halted = True
+        """Leave the batch at once, for a reason that lies in no item."""
+        self.is_halted = True
 
     def end(self, completed: int) -> None:
         """Note how many items are completed, now that all is over: with none the batch has failed."""
@@ -57,7 +57,7 @@ class Failures:
     @property
     def is_stopped(self) -> bool:
         """Whether no more items are to be submitted."""
-        return self._is_halted or self.stopped_by is not None
+        return self.is_halted or self.stopped_by is not None
 
     @property
     def final(self) -> ApiError | None:

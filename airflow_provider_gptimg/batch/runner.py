@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.interruption import Interrupted
 from airflow_provider_gptimg.batch.activity import Activity
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN, State
@@ -55,6 +56,7 @@ class Runner:
         """Work, and return what is still to be waited for, by its deadline; nothing if all is over.
 
         :raises ApiError: kind STORAGE, if the items cannot be read or the batch's records not written.
+        :raises Interrupted: if it is halted. What was under way is found again by the next attempt.
         """
         await asyncio.to_thread(self._count_what_is_over)
         if overview := self._plan.progress.overview():
@@ -63,7 +65,8 @@ class Runner:
         self._slots = asyncio.Semaphore(rules.max_in_flight)
         self._submitters = asyncio.Semaphore(max(4, math.ceil(SUBMITTING_SECONDS * submits)))
         self._intended_at_once = min(rules.max_in_flight, math.ceil(INTENDED_SECONDS * submits))
-        with ThreadPoolExecutor(STORERS, thread_name_prefix="gptimg-store") as storers:
+        storers = ThreadPoolExecutor(STORERS, thread_name_prefix="gptimg-store")
+        try:
             async with shared_client(self._plan.settings) as client:
                 self._maker = Maker(self._plan, client, storers, self._activity)
                 feeder = asyncio.create_task(self._feed())
@@ -72,6 +75,8 @@ class Runner:
                 finally:
                     await _cancelled(feeder, *self._tasks)
                     await asyncio.to_thread(self._journal.flush)
+        finally:
+            storers.shutdown(wait=not self._plan.failures.is_halted, cancel_futures=True)
 
     def _count_what_is_over(self) -> None:
         progress, failures = self._plan.progress, self._plan.failures
@@ -99,6 +104,8 @@ class Runner:
                 feeder.result()
             if self._broken is not None:
                 raise self._broken
+            if self._plan.failures.is_halted:
+                raise Interrupted("Airflow ended the task while it worked through the batch.")
             now = time.monotonic()
             is_over = feeder.done() and not self._tasks
             if now - flushed >= FLUSH_EVERY:

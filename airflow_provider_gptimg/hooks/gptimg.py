@@ -17,6 +17,7 @@ from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.flows import Flow, Pace, T
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.interruption import Interruption
 from airflow_provider_gptimg.api.polling.schedule import Course
 from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest, unchecked
 from airflow_provider_gptimg.api.settings import Settings
@@ -49,6 +50,8 @@ class GptImgHook(BaseHook):
         super().__init__()
         self.conn_id = conn_id
         self._submitted: dict[str, float] = {}
+        self.interruption = Interruption()
+        """Ends what this hook waits for, from a signal handler such as an operator's ``on_kill``."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -71,7 +74,9 @@ class GptImgHook(BaseHook):
     def get_conn(self) -> SyncClient:
         """Return a client for the connection; close it, or use it in a ``with``."""
         with translated():
-            return SyncClient(self.settings, buckets=buckets_for(self.settings))
+            return SyncClient(
+                self.settings, buckets=buckets_for(self.settings), interruption=self.interruption
+            )
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow of the service's protocol to its end.

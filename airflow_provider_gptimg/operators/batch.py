@@ -258,12 +258,13 @@ class GptImgBatchOperator(GptImgTask):
         return result
 
     def on_kill(self) -> None:
-        """Submit no more, and say what becomes of the rest; nothing in flight can be cancelled."""
+        """End the work, and say what becomes of the rest; nothing in flight can be cancelled."""
         if self._failures is not None:
             self._failures.halt()
         self.log.warning(
             "Killed. A retry or a Clear goes on with this batch and pays only for what is missing."
         )
+        super().on_kill()  # comes last: it raises
 
     @property
     def _most_failures(self) -> int | None:

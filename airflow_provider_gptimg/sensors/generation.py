@@ -78,7 +78,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         """
         if not self.deferrable:
             try:
-                return BaseSensorOperator.execute(self, context)
+                with self.hook.interruption.reaches():  # Airflow's own sleep between two looks
+                    return BaseSensorOperator.execute(self, context)
             except AirflowSensorTimeout as error:
                 raise GptImgSensorTimeoutError(
                     f"{error} Generation {self._id()} was accepted and billed, and may still finish.",
@@ -105,7 +106,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
         try:
-            with templates_named(context, self.task_id):
+            with templates_named(context, self.task_id), self.hook.interruption.held_off():
                 generation = self.generation = self.look(
                     self._id(),
                     patience=self.timeout,

@@ -70,6 +70,10 @@ class GptImgTask(BaseOperator):
         """
         raise NotImplementedError
 
+    def on_kill(self) -> None:
+        """End what the task waits for, which raises in the midst of it."""
+        self.hook.interruption.set()
+
     def execute(self, context: Context) -> Any:
         """Do the task's work.
 

@@ -181,7 +181,7 @@ class GenerationWait(GptImgTask):
         return lineage_of(inputs=self.reference_uris(), result=known, service=self.hook.settings.base_url)
 
     def on_kill(self) -> None:
-        """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
+        """Say what becomes of the generation, and end the wait; nobody can cancel it (contract: Status)."""
         if self.generation is not None:
             self.log.warning(
                 "Killed while waiting for generation %s, which was accepted and billed. A retry of the task "
@@ -189,6 +189,7 @@ class GenerationWait(GptImgTask):
                 self.generation.id,
                 LIVES,
             )
+        super().on_kill()  # comes last: it raises
 
 
 def check_place(

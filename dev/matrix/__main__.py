@@ -49,6 +49,7 @@ REAL = ("tests/airflow/test_generate.py",)
 class Outcome:
     """What became of a cell.
 
+    :param airflow: the version of Airflow that was tested.
     :param problem: why it was not run to its end.
     :param added: what the wheel brought that Airflow did not have.
     :param changed: what the wheel put another version of in place of Airflow's.
@@ -57,6 +58,7 @@ class Outcome:
     """
 
     cell: Cell
+    airflow: str = ""
     problem: str | None = None
     added: dict[str, str] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
@@ -95,6 +97,9 @@ def main(arguments: list[str]) -> int:
     wheel = _wheel(uv)
     outcomes = []
     for cell in cells:
+        if cell.optional and find_python(cell.python) is None:
+            print(f"{cell.name}: left out, there is no Python {cell.python} on this machine")
+            continue
         print(f"{cell.name} ...", flush=True)
         outcomes.append(outcome := _run(cell, wheel, uv))
         print(f"  {_sentence(outcome)}", flush=True)
@@ -111,7 +116,7 @@ def _wheel(uv: str) -> Path:
 
 
 def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
-    outcome, began = Outcome(cell), time.monotonic()
+    outcome, began = Outcome(cell, cell.airflow), time.monotonic()
     interpreter = find_python(cell.python)
     if interpreter is None:
         outcome.problem = f"no Python {cell.python} on this machine"
@@ -121,6 +126,7 @@ def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
     try:
         environment.build(interpreter)
         before = environment.versions()
+        outcome.airflow = before["apache-airflow"]
         environment.install(*_wanted(cell, wheel))
         after = environment.versions()
         kept = folder / "kept.txt"
@@ -234,11 +240,8 @@ def _row(outcome: Outcome) -> str:
     added = ", ".join(f"{name} {version}" for name, version in outcome.added.items()) or "nothing"
     changed = "to the floors" if cell.lowest else ", ".join(outcome.changed) or "nothing"
     day = str(datetime.now(timezone.utc).date())
-    return _line(_name(cell), cell.python, cell.as_of, *said, added, changed, day)
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.airflow}, lowest versions" if cell.lowest else cell.airflow
+    name = f"{outcome.airflow}, lowest versions" if cell.lowest else outcome.airflow
+    return _line(name, cell.python, cell.as_of, *said, added, changed, day)
 
 
 def _line(*cells: str) -> str:
@@ -258,10 +261,10 @@ def _write(outcomes: list[Outcome]) -> None:
     """Put what came out into the page, good or not; rows that were not run stay as they are."""
     text = PAGE.read_text()
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    begins = {cell: _line(_name(cell), cell.python, "").removesuffix(" |") for cell in CELLS}
-    rows = {
-        cell: line for line in text[start:end].splitlines() for cell in CELLS if line.startswith(begins[cell])
-    }
+    rows: dict[Cell, str] = {}
+    for line in filter(lambda line: line.startswith("| "), text[start:end].splitlines()):
+        airflow, python, *_ = line.strip("| ").split(" | ")
+        rows |= {cell: line for cell in CELLS if cell.is_row(airflow, python)}
     rows |= {outcome.cell: _row(outcome) for outcome in outcomes}
     PAGE.write_text(
         f"{text[:start]}\n\n{_table(rows[cell] for cell in CELLS if cell in rows)}\n\n{text[end:]}"

@@ -5,27 +5,51 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+"""What is promised: the classifiers of pyproject.toml."""
+
+NEXT_PYTHON = "3.14"
+"""What Airflow has already. It is tried wherever there is one, and promised once a run says so."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """An Airflow and a Python.
 
-    :param airflow: version of Airflow.
+    :param airflow: version of Airflow; of a series such as ``3.4`` the newest one that there is, a beta while
+        there is no release.
     :param python: version of Python, major and minor.
     :param as_of: nothing that came out later than this day (UTC) began is installed, but for the tools of
         the tests. An Airflow that is resolved with the dependencies of a later time may not even start.
     :param lowest: take the lowest versions that the wheel allows for what it depends on.
+    :param optional: leave it out where there is no such Python.
     """
 
     airflow: str
     python: str
     as_of: str
     lowest: bool = False
+    optional: bool = False
+
+    @property
+    def requirements(self) -> list[str]:
+        """What to ask the index for, one after the other until it has it."""
+        if self.airflow.count(".") == 2:
+            return [f"apache-airflow=={self.airflow}"]
+        return [f"apache-airflow~={self.airflow}.0", f"apache-airflow~={self.airflow}.0a0"]
+
+    def is_row(self, airflow: str, python: str) -> bool:
+        """Return whether a row of the table is its own, by the first two columns."""
+        version, _, lowest = airflow.partition(",")
+        return f"{version}.".startswith(f"{self.airflow}.") and (python, bool(lowest)) == (
+            self.python,
+            self.lowest,
+        )
 
     @property
     def name(self) -> str:
@@ -38,27 +62,43 @@ class Cell:
         return word in parts or f"{self.airflow}.".startswith(f"{word}.")
 
 
-AS_OF = {"3.0.0": "2025-05-01", "3.0.6": "2025-09-20", "3.1.8": "2026-03-12", "3.2.2": "2026-06-05"}
+AS_OF = {
+    "3.0.0": "2025-05-01",
+    "3.0.6": "2025-09-20",
+    "3.1.8": "2026-03-12",
+    "3.2.2": "2026-06-05",
+    "3.3.2": "2026-10-15",
+}
 """Some days after the release of each Airflow, when those of its dependencies were out too."""
 
-NEWEST, NEWEST_AS_OF = "3.3.2", "2026-10-15"
+NEWEST, NEWEST_AS_OF = "3.4", str(datetime.now(timezone.utc).date())
+"""Of the newest series, what there is today."""
 
-TOOLS_AS_OF = NEWEST_AS_OF
+TOOLS_AS_OF = "2026-10-15"
 """The tests' own tools are no part of what is tested, and may be newer than it."""
+
+WITHOUT = {("3.0.6", "3.14"), ("3.1.8", "3.14"), ("3.4", "3.10")}
+"""Pythons that an Airflow does not have."""
 
 CELLS = (
     Cell("3.0.0", "3.10", AS_OF["3.0.0"], lowest=True),
     Cell("3.0.6", "3.10", AS_OF["3.0.6"]),
     Cell("3.1.8", "3.11", AS_OF["3.1.8"]),
     Cell("3.2.2", "3.12", AS_OF["3.2.2"]),
+    Cell("3.3.2", "3.13", AS_OF["3.3.2"]),
     Cell(NEWEST, "3.13", NEWEST_AS_OF),
+    Cell(NEWEST, NEXT_PYTHON, NEWEST_AS_OF, optional=True),
 )
 """What is run unless told otherwise: each Airflow and each Python once, and the floors."""
 
 EVERY_CELL = (
     *CELLS[:1],
-    *(Cell(airflow, python, day) for airflow, day in [*AS_OF.items()][1:] for python in PYTHONS),
-    *(Cell(NEWEST, python, NEWEST_AS_OF) for python in PYTHONS),
+    *(
+        Cell(airflow, python, day, optional=python == NEXT_PYTHON)
+        for airflow, day in [*[*AS_OF.items()][1:], (NEWEST, NEWEST_AS_OF)]
+        for python in (*PYTHONS, NEXT_PYTHON)
+        if (airflow, python) not in WITHOUT
+    ),
 )
 
 
@@ -95,10 +135,14 @@ class Environment:
     def build(self, interpreter: str) -> None:
         """Make it anew, with Airflow in it; what was fetched before is taken from uv's cache."""
         self._run("venv", "--quiet", "--clear", "--python", interpreter, str(self._folder))
-        self.install(f"apache-airflow=={self.cell.airflow}")
+        *released, last = self.cell.requirements
+        for requirement in released:
+            with suppress(RuntimeError):
+                return self.install(requirement)
+        self.install(last)
 
     def install(self, *what: str, as_of: str | None = None) -> None:
-        """Install as of a day, by default the cell's.
+        """Install as of a day, which is the cell's or a later one.
 
         :raises RuntimeError: with what uv says of it.
         """
@@ -109,7 +153,7 @@ class Environment:
             "--python",
             str(self.python),
             "--exclude-newer",
-            f"{as_of or self.cell.as_of}T00:00:00Z",
+            f"{max(as_of or '', self.cell.as_of)}T00:00:00Z",
             *what,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_gptimg import exceptions
+from airflow_provider_gptimg.api.interruption import Interrupted
 from airflow_provider_gptimg.batch import journal, runner
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.emulator.server import EmulatorServer
@@ -155,23 +156,28 @@ def test_what_lies_in_no_item_ends_the_attempt(
     assert batch.attempt()["completed"] == len(submissions(emulator)) == 40
 
 
-def test_a_kill_submits_no_more(emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_batch_is_left_at_once_and_paid_once(
+    emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect(monkeypatch, emulator, submit_rps=2)
     batch = BatchTask(tmp_path, {"items": animals(40)})
     operator = batch.operator()
-    monkeypatch.setattr(batch, "operator", lambda: operator)
     line = Progress.line
 
     def killed_here(progress: Progress) -> str:
         operator.on_kill()
         return line(progress)
 
-    monkeypatch.setattr(Progress, "line", killed_here)
-    monkeypatch.setattr(runner, "EVERY", 1.0)
-    with pytest.raises(exceptions.GptImgBatchError, match="0 of 40 items failed"):
-        batch.attempt()
-    paid = len(submissions(emulator))
-    assert 0 < paid == len(batch.pictures()) < 30
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "operator", lambda: operator)
+        patched.setattr(Progress, "line", killed_here)
+        patched.setattr(runner, "EVERY", 1.0)
+        with pytest.raises(Interrupted):
+            batch.attempt()
+    assert 0 < len(submissions(emulator)) < 30
+    connect(monkeypatch, emulator)
+    assert batch.attempt()["completed"] == 40
+    assert len(submissions(emulator)) == len(batch.pictures()) == 40
 
 
 # -- pictures and storage -------------------------------------------------------------------------------

@@ -77,8 +77,12 @@ def test_a_tag_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_matrix_has_every_airflow_every_python_and_the_floors() -> None:
-    assert {cell.airflow for cell in CELLS} >= {"3.0.6", "3.1.8", "3.2.2", "3.3.2"}
-    assert {cell.python for cell in CELLS} == set(PYTHONS)
+    assert {cell.airflow for cell in CELLS} >= {"3.0.6", "3.1.8", "3.2.2", "3.3.2", "3.4"}
+    assert {cell.python for cell in CELLS if not cell.optional} == set(PYTHONS)
+    classified = re.findall(
+        r'"Programming Language :: Python :: (3\.\d+)"', (CHECKOUT / "pyproject.toml").read_text()
+    )
+    assert classified == list(PYTHONS)
     (lowest,) = (cell for cell in CELLS if cell.lowest)
     floor = re.search(r'"apache-airflow>=([\d.]+)"', (CHECKOUT / "pyproject.toml").read_text())
     assert floor
@@ -86,11 +90,24 @@ def test_the_matrix_has_every_airflow_every_python_and_the_floors() -> None:
     assert {cell.name for cell in CELLS} <= {cell.name for cell in EVERY_CELL}
 
 
+@pytest.mark.parametrize("version", ["3.4.0b2", "3.4.0", "3.4.1"])
+def test_a_row_of_the_newest_series_is_replaced_by_that_of_a_newer_version(version: str) -> None:
+    (cell,) = (cell for cell in CELLS if cell.is_row(version, "3.13"))
+    assert cell.airflow == "3.4"
+    assert not any(cell.is_row(f"{version}, lowest versions", "3.13") for cell in CELLS)
+
+
+def test_a_beta_is_asked_for_only_where_there_is_no_release() -> None:
+    (cell, *_) = (cell for cell in CELLS if cell.airflow == "3.4")
+    assert cell.requirements == ["apache-airflow~=3.4.0", "apache-airflow~=3.4.0a0"]
+
+
 @pytest.mark.parametrize(
     ("word", "airflows"),
     [
         ("3.1", {"3.1.8"}),
         ("3.3.2", {"3.3.2"}),
+        ("3.4", {"3.4"}),
         ("lowest", {"3.0.0"}),
         ("python-3.12", {"3.2.2"}),
         ("3.10", set()),

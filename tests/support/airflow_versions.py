@@ -23,6 +23,7 @@ except ImportError:  # Airflow 3.0
 __all__ = [
     "AirflowSensorTimeout",
     "TaskDeferred",
+    "dag_test_keeps_deferrals",
     "error_of",
     "is_first",
     "literal",
@@ -46,6 +47,13 @@ def new_dag_bag(path: Any, **options: Any) -> Any:
 def is_first() -> bool:
     """Return whether this is Airflow 3.0, whose ``dag.test()`` can do less."""
     return hasattr(type(new_dag_bag(os.devnull, include_examples=False)), "sync_to_db")
+
+
+def dag_test_keeps_deferrals() -> bool:
+    """Return whether ``dag.test()`` hands on what went into a deferral, as a triggerer does (Airflow 3.4)."""
+    from airflow.sdk.definitions import dag
+
+    return "deserialize(msg.next_kwargs)" in inspect.getsource(dag)
 
 
 def skip_retries() -> None:
