@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
-
-from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.batch.columns import Columns, Record
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 
 if TYPE_CHECKING:
@@ -144,19 +142,11 @@ def _value(fields: Iterable[str], cell: str) -> object:
 
 @contextmanager
 def _opened(where: str) -> Iterator[io.TextIOWrapper]:
-    with _path(where).open("rb") as file:  # type: ignore[no-untyped-call]
+    with Place.of(where).open("rb") as file:  # type: ignore[no-untyped-call]
         content: Any = io.BufferedReader(_Stream(file))
         if content.peek(len(_GZIPPED)).startswith(_GZIPPED):
             content = gzip.GzipFile(fileobj=content)
         yield io.TextIOWrapper(content, encoding=_encoding(content.peek(2)), newline="")
-
-
-def _path(where: str) -> ObjectStoragePath:
-    path = ObjectStoragePath(where)
-    # Path.as_uri() writes "%20" for a blank, ObjectStoragePath does not.
-    if where.startswith("file:") and "%" in where and not path.exists():
-        return ObjectStoragePath(unquote(where))
-    return path
 
 
 def _encoding(start: bytes) -> str:

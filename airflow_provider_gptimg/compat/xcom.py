@@ -6,10 +6,16 @@ get text instead of lists. So the XComs are written as a worker writes them, and
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.result import NOTHING_ASKED, result_of, shortfall
+
+with suppress(ImportError):
+    # What a connection is read through. Every process of Airflow has it loaded by now; loading it at the
+    # first look-up instead would hold up an event loop.
+    import airflow.sdk.execution_time.supervisor  # noqa: F401
 
 ASKED_KEY = "asked"
 """XCom key under which a worker leaves what only it knows for the trigger that ends its task."""

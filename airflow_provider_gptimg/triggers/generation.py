@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any, ClassVar
 
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
@@ -20,11 +19,6 @@ from airflow_provider_gptimg.compat.xcom import push_result
 from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.base import HoldingTrigger
-
-with suppress(ImportError):
-    # What a connection is read through. Every process of Airflow has it loaded by now; loading it at
-    # the first look-up instead would hold up an event loop.
-    import airflow.sdk.execution_time.supervisor  # noqa: F401
 
 _STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
 

@@ -58,6 +58,8 @@ HELPERS = {
     "airflow_provider_gptimg.result.collect",
     "airflow_provider_gptimg.result.generation_id_in",
     "airflow_provider_gptimg.result.result_of",
+    "airflow_provider_gptimg.result.shortfall",
+    "airflow_provider_gptimg.result.submitted_at_in",
 }
 """Public among the package's own modules, and of no use outside."""
 
