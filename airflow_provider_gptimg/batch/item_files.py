@@ -142,7 +142,7 @@ def _value(fields: Iterable[str], cell: str) -> object:
 
 @contextmanager
 def _opened(where: str) -> Iterator[io.TextIOWrapper]:
-    with Place.of(where).open("rb") as file:  # type: ignore[no-untyped-call]
+    with Place.of(where).open("rb") as file:
         content: Any = io.BufferedReader(_Stream(file))
         if content.peek(len(_GZIPPED)).startswith(_GZIPPED):
             content = gzip.GzipFile(fileobj=content)
