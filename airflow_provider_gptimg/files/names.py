@@ -94,6 +94,16 @@ class FileNames:
                 "file_name", self.pattern, "in a mapped task it must contain {map_index} or {identity}"
             )
 
+    def check_loop(self) -> None:
+        """Check that no two iterations of a task loop share a name, where the pattern was written for all.
+
+        :raises ApiError: INVALID.
+        """
+        if "identity" not in fields_of(self.pattern):
+            raise invalid(
+                "file_name", self.pattern, "in a task loop it must contain {identity} or {{ loop.index }}"
+            )
+
     def name(self, index: int, image_format: str) -> str:
         """Return the name of the image at an index of the result."""
         name = self.pattern.format(

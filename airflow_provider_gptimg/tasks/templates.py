@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,12 @@ from airflow_provider_gptimg.exceptions import GptImgValidationError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+OF_AN_INSTANCE = ("map_index", "xcom_pull")
+"""What a template reads that is different in each instance of a mapped task."""
+
+OF_AN_ITERATION = ("loop", "xcom_pull")
+"""What a template reads that is different in each iteration of a loop (Airflow 3.4)."""
 
 _SHOWN = 200
 """So many characters of a template are shown."""
@@ -31,16 +37,16 @@ def templates_named(context: Context, task_id: str) -> Iterator[None]:
         raise GptImgValidationError(message, field=error.field) from None
 
 
-def is_own(context: Context, task_id: str, field: str) -> bool:
-    """Return whether a mapped task's instances each have a value of their own for a parameter."""
+def is_own(context: Context, task_id: str, field: str, tells: Collection[str] = OF_AN_INSTANCE) -> bool:
+    """Return whether a mapped task's instances each have a value of their own for a parameter.
+
+    :param tells: what a template must read for that; for the iterations of a loop, :data:`OF_AN_ITERATION`.
+    """
     written = _written(context, task_id, field)
     if isinstance(written, str):  # a template such as {{ ds }} gives the same to all of them
-        return _is_template(written) and any(name in written for name in _OF_AN_INSTANCE)
+        return _is_template(written) and any(name in written for name in tells)
     return written is _MAPPED or _is_template(written)
 
-
-_OF_AN_INSTANCE = ("map_index", "xcom_pull")
-"""What a template reads that is different in each instance of a mapped task."""
 
 _MAPPED = object()
 """Stands for a parameter that a mapped task is expanded over, or that it was not given."""

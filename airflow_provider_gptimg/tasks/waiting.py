@@ -16,7 +16,7 @@ from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.polling.schedule import kind_of
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.assets import announce
-from airflow_provider_gptimg.compat.task_instance import task_instance
+from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
@@ -25,7 +25,7 @@ from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortf
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.lineage import lineage_of
-from airflow_provider_gptimg.tasks.templates import is_own
+from airflow_provider_gptimg.tasks.templates import OF_AN_ITERATION, is_own
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
 
 if TYPE_CHECKING:
@@ -214,6 +214,8 @@ def check_place(
         names = FileNames.of(file_name, ti, "0" * 40, item=item, item_id=item)
         if not is_own(context, task_id, "file_name"):
             names.check_mapped(ti)
+        if region_of(ti) and not is_own(context, task_id, "file_name", OF_AN_ITERATION):
+            names.check_loop()
         check_names(folder, names, images=images)
         if verify_images:
             check_decoder()

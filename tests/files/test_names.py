@@ -143,3 +143,12 @@ def test_a_long_task_id_is_cut_to_what_a_name_may_have(pattern: str | None, lett
 def test_names_that_fit_are_never_cut() -> None:
     task_id = "x" * 235
     assert names(None, task_id=task_id).name(0, "png") == f"{task_id}-0123456789ab-0.png"
+
+
+@pytest.mark.parametrize("pattern", ["cover", "cover-{index}", "{task_id}-{map_index}", "{item}", "{id}"])
+def test_iterations_of_a_loop_share_no_name(pattern: str) -> None:
+    ti: Any = SimpleNamespace(task_id="cards", map_index=-1)
+    shared = FileNames.of(pattern, ti, DIGEST, item=0 if pattern in ("{item}", "{id}") else None, item_id="a")
+    with pytest.raises(ApiError, match="in a task loop"):
+        shared.check_loop()
+    FileNames.of(None, ti, DIGEST).check_loop()

@@ -56,31 +56,100 @@ def cleared_finished(actor: Actor) -> None:
 
 @story
 def cleared_failed(actor: Actor) -> None:
-    """A Clear of a failed task makes a new generation, though the old one is there."""
+    """A Clear of a failed task goes on with what was paid."""
     actor.kill_at("after_post")
     actor.wait_state("failed")
     actor.clear()
     actor.wait_success(try_number=2)
-    assert_paid(actor, series=2, submissions=2)
+    assert_paid(actor, series=1, submissions=1)
 
 
 @story
 def cleared_deferred(actor: Actor) -> None:
-    """A Clear of a deferred task makes a new generation."""
+    """A Clear of a deferred task goes on with its generation."""
     actor.wait_state("deferred")
     actor.wait_watched()
     actor.clear()
     actor.wait_success(try_number=2)
+    assert_paid(actor, series=1, submissions=1)
+
+
+@story
+def cleared_in_triggerer(actor: Actor) -> None:
+    """The same for a task that is to end in its triggerer; once it has ended there, a Clear pays again."""
+    actor.wait_state("deferred")
+    actor.wait_watched()
+    actor.clear()
+    actor.wait_success(try_number=2)
+    assert_paid(actor, series=1, submissions=1)
+    actor.clear()
+    actor.wait_success(try_number=3)
     assert_paid(actor, series=2, submissions=2)
 
 
 @story
+def cleared_again(actor: Actor) -> None:
+    """A Clear after success makes a new generation; if its attempt fails, a Clear goes on with that."""
+    actor.wait_success()
+    actor.clear()
+    actor.kill_at("after_post")
+    actor.wait_state("failed", try_number=2)
+    actor.clear()
+    actor.wait_success(try_number=3)
+    assert_paid(actor, series=2, submissions=2)
+
+
+@story
+def continued(actor: Actor) -> None:
+    """With on_clear="continue", a Clear after success returns the same images."""
+    actor.wait_success()
+    before = actor.task.xcom("generation_id")
+    actor.clear()
+    actor.wait_success(try_number=2)
+    assert actor.task.xcom("generation_id") == before
+    assert_paid(actor, series=1, submissions=1)
+
+
+@story
+def crashed_handed_on(actor: Actor) -> None:
+    """A task that dies after it has handed its images on, before Airflow hears of it, pays nothing again."""
+    actor.kill_at("handed_on")
+    actor.wait_success(try_number=2)
+    assert_paid(actor, series=1, submissions=1)
+
+
+@story
+def key_mended(actor: Actor) -> None:
+    """A key that was wrong while the task waited: it fails, the key is mended, and a Clear pays nothing."""
+    actor.wait_state("deferred")
+    actor.wait_watched()
+    tail = actor.submissions()[0]["key_tail"]
+    set_key(actor, f"sk-invalid-{tail}")
+    actor.wait_state("failed")
+    set_key(actor, f"sk-story-{tail}")
+    actor.clear()
+    actor.wait_success(try_number=2)
+    assert_paid(actor, series=1, submissions=1)
+
+
+def set_key(actor: Actor, key: str) -> None:
+    name = f"story_{actor.task.task_id}"
+    api = actor.task.run.api
+    known = api.request("GET", f"/connections/{name}")
+    changed = {
+        **{part: known[part] for part in ("connection_id", "conn_type", "host", "extra")},
+        "password": key,
+    }
+    api.request("PATCH", f"/connections/{name}", json=changed)
+
+
+@story
 def cleared_running(actor: Actor) -> None:
-    """A Clear of a running task makes a new generation, though Airflow counts it as a retry."""
+    """A Clear of a running task goes on with its generation."""
     actor.wait_reached("after_look")
     actor.clear()
     actor.wait_success(try_number=2)
-    assert_paid(actor, series=2, submissions=2)
+    assert_paid(actor, series=1, submissions=1)
 
 
 @story
