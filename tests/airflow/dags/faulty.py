@@ -30,12 +30,14 @@ class FaultyGenerate(GptImgGenerateOperator):
 
     :param stop_at: the point to stop at.
     :param from_try: attempts before this one neither tell nor stop.
+    :param in_iteration: in a task loop, the iteration that tells and stops.
     """
 
-    def __init__(self, *, stop_at=None, from_try=1, **kwargs):
+    def __init__(self, *, stop_at=None, from_try=1, in_iteration=None, **kwargs):
         super().__init__(**kwargs)
         self.stop_at = stop_at
         self.from_try = from_try
+        self.in_iteration = in_iteration
 
     @cached_property
     def hook(self):
@@ -63,7 +65,8 @@ class FaultyGenerate(GptImgGenerateOperator):
     def _arm(self, context):
         ti = context["ti"]
         folder = (context["dag_run"].conf or {}).get("faultpoints")
-        armed = folder is not None and ti.try_number >= self.from_try
+        is_meant = self.in_iteration in (None, getattr(ti, "region_index", None))
+        armed = folder is not None and ti.try_number >= self.from_try and is_meant
         self._file = Path(folder) / f"{ti.task_id}.{ti.map_index}" if armed else None
 
     def _reached(self, point):
