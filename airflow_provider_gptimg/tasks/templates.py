@@ -79,7 +79,7 @@ def _of_this_instance(context: Context, expanded: Any, name: str | None) -> Any:
             return source.get(name)
         return expanded.resolve(context)[0][name]
     # A dict for each instance.
-    wrote = source if is_reference(source) else source[context["ti"].map_index]  # type: ignore[attr-defined]
+    wrote = source if is_reference(source) else source[context["ti"].map_index]
     given = expanded.resolve(context)[0] if is_reference(wrote) else wrote
     if name not in given:
         return None
@@ -95,7 +95,7 @@ def _template(context: Context, task_id: str, field: str | None) -> str | None:
 
 
 def is_template(written: object) -> bool:
-    """Return whether a parameter is rendered: a template, another task's output, or with one of them inside."""
+    """Return whether a parameter is rendered: a template, a task's output, or with one of them inside."""
     if isinstance(written, str):
         return "{{" in written or "{%" in written
     if isinstance(written, Mapping):
