@@ -21,9 +21,7 @@ from airflow_provider_gptimg.batch.item_tables import ItemTable
 from airflow_provider_gptimg.batch.json_lines import plain_json
 from airflow_provider_gptimg.files.references import reference_texts, references
 from airflow_provider_gptimg.result import PROMPT_CHARACTERS
-
-_TEXTS_OF_NOTHING = ("None", "nan")
-"""What templates and tables write for what is not there."""
+from airflow_provider_gptimg.tasks.nothing import TEXTS_OF_NOTHING
 
 _LABEL = 80
 """Maximum number of characters of an id in a message."""
@@ -174,7 +172,7 @@ def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
     prompt = said.get("prompt")
     if prompt is None and is_record:
         raise invalid("prompt", prompt, "it must not be empty")
-    if isinstance(prompt, str) and prompt.strip() in _TEXTS_OF_NOTHING:
+    if isinstance(prompt, str) and prompt.strip() in TEXTS_OF_NOTHING:
         raise invalid("prompt", prompt, "it is the text of a value that is missing")
     if "reference_images" in said and said["reference_images"] is None and not is_record:
         raise invalid(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from airflow.sdk.bases.decorator import task_decorator_factory
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_gptimg.payment.decision import OnClear
     from airflow_provider_gptimg.payment.submission import OnDoubt
 
-    R = TypeVar("R", bound=str | LiteralValue | Mapping[str, Any])
+    Request = str | LiteralValue | Mapping[str, Any]
+    R = TypeVar("R", bound=Request | Coroutine[Any, Any, Request])
 
     class GptImgTask(_TaskDecorator[P, R, GptImgDecoratedOperator]):
         """A decorated function as type checkers see it; what it is at runtime is Airflow's own class.
@@ -104,7 +105,8 @@ def gptimg_task(
         publish(cover("Dune")["urls"])
 
     :param python_callable: returns a prompt, or a dict with ``prompt`` and any of ``size``, ``resolution``,
-        ``n``, ``model``, ``reference_images``, ``extra_body``, ``output_path``, ``file_name``.
+        ``n``, ``model``, ``reference_images``, ``extra_body``, ``output_path``, ``file_name``. It may be an
+        ``async def``.
     :param multiple_outputs: True makes every key of the result an XCom of its own; it is never inferred
         from the function, whose return value is the request, not the result.
     :raises GptImgValidationError: when it runs, if the function returns anything else; nothing was sent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -24,6 +25,7 @@ from airflow_provider_gptimg.payment.decision import Action
 from airflow_provider_gptimg.payment.identity import hash_of
 from airflow_provider_gptimg.result import Result
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.nothing import check_nothing, check_returned
 from airflow_provider_gptimg.tasks.request import FIELDS, TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
 
@@ -96,6 +98,10 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         wanted = declared.with_fields(returned)
         self._show(returned)
         with self._blamed(returned), templates_named(context, self.task_id):
+            check_returned(returned)
+            # "prompt" is no template here: the function returns it.
+            declared_fields = [name for name in (*FIELDS, "conn_id") if name not in returned]
+            check_nothing(context, self.task_id, declared_fields, self)
             self.check_storage(context, wanted)
             request = wanted.checked(self.hook.settings)
         if (problem := problem_of(request)) and decision.receipt is None:
@@ -126,6 +132,8 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         scope = cast("Context", {**context, **self.op_kwargs})
         arguments = determine_kwargs(self.python_callable, self.op_args, scope)
         returned = self.python_callable(*self.op_args, **arguments)
+        if inspect.iscoroutine(returned):
+            returned = asyncio.run(returned)
         try:
             rendered = self.render_template(returned, scope)
         except TemplateError as error:
@@ -157,8 +165,6 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         return rendered
 
     def _refused(self, returned: object, why: str) -> GptImgValidationError:
-        if inspect.iscoroutine(returned):
-            returned.close()  # nobody will await it, which Python would complain about
         shown = repr(returned)
         if len(shown) > _SHOWN:
             shown = f"{shown[:_SHOWN]}…"

@@ -36,6 +36,7 @@ from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
 from airflow_provider_gptimg.tasks.base import GptImgTask
+from airflow_provider_gptimg.tasks.nothing import check_nothing
 from airflow_provider_gptimg.tasks.parameters import count, one_of, seconds, templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
@@ -193,6 +194,9 @@ class GptImgBatchOperator(GptImgTask):
         ti = task_instance(context)
         task = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=False)
         with templates_named(context, self.task_id), translated():
+            # Items are checked one by one, and nothing in remake means nothing to make anew.
+            fields = [name for name in self.template_fields if name not in ("items", "remake")]
+            check_nothing(context, self.task_id, fields, self)
             check_place(
                 context,
                 task_id=self.task_id,

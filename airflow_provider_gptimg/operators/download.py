@@ -15,6 +15,7 @@ from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
 from airflow_provider_gptimg.tasks.parameters import seconds, templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import GenerationWait, check_place, storing
@@ -79,6 +80,7 @@ class GptImgDownloadOperator(GenerationWait):
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
         """Look, wait if need be, and store."""
         with templates_named(context, self.task_id), translated():
+            check_nothing(context, self.task_id, self.template_fields, self)
             check_place(
                 context,
                 task_id=self.task_id,
@@ -105,6 +107,7 @@ class GptImgDownloadOperator(GenerationWait):
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
         """Store the images of a generation that is over, and return the result."""
+        check_place_again(context, self.task_id, self, kept)
         store = storing(
             context,
             self.hook.settings,

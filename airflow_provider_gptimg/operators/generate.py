@@ -24,6 +24,7 @@ from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission
 from airflow_provider_gptimg.result import Result, asked, result_of
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
 from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
 from airflow_provider_gptimg.tasks.request import TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
@@ -165,6 +166,7 @@ class GptImgGenerateOperator(GenerationWait):
         """Submit, or go on with what was paid for; then wait and hand on."""
         attempt = self.open_attempt(context, resumed=resumed)
         with templates_named(context, self.task_id):
+            check_nothing(context, self.task_id, self.template_fields, self)
             wanted = TaskRequest.of(self)
             self.check_storage(context, wanted)
             request = wanted.checked(self.hook.settings)
@@ -236,6 +238,7 @@ class GptImgGenerateOperator(GenerationWait):
 
     def give(self, context: Context, generation: Generation, kept: Deferral, wanted: TaskRequest) -> Result:
         """Store the images where it is wanted, hand them on, and note that they were given."""
+        check_place_again(context, self.task_id, wanted, kept)
         store = storing(
             context,
             self.hook.settings,

@@ -14,6 +14,7 @@ from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import references
 from airflow_provider_gptimg.hooks.gptimg import PATIENCE, GptImgHook
 from airflow_provider_gptimg.tasks.base import GptImgTask
+from airflow_provider_gptimg.tasks.nothing import check_nothing
 from airflow_provider_gptimg.tasks.parameters import templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 
@@ -70,6 +71,7 @@ class GptImgUploadOperator(GptImgTask):
         :raises GptImgError: whatever the service refused.
         """
         with templates_named(context, self.task_id), translated():
+            check_nothing(context, self.task_id, self.template_fields, self)
             files = _files(references(self.files, "files") or [])
         urls = self.hook.run(upload_all(files, clock=time.time, give_up_at=time.time() + PATIENCE))
         images = [

@@ -22,6 +22,7 @@ from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.nothing import check_nothing
 from airflow_provider_gptimg.tasks.parameters import templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import GenerationWait
@@ -106,6 +107,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and again after a failure; done when the generation is over."""
         try:
+            with templates_named(context, self.task_id):
+                check_nothing(context, self.task_id, self.template_fields, self)
             with templates_named(context, self.task_id), self.hook.interruption.held_off():
                 generation = self.generation = self.look(
                     self._id(),

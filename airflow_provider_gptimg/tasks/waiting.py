@@ -91,8 +91,6 @@ class GenerationWait(GptImgTask):
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
         if line := shortfall(result):
             self.log.warning("%s", line)
-        if line := shortfall(result):
-            self.log.warning("%s", line)
         for uri in (image.get("uri") for image in result["images"]):
             if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
                 self.log.info("Stored %s", uri)

@@ -138,6 +138,9 @@ def test_multiple_outputs_of_a_task_that_pushes_nothing(play: Any) -> None:
         "a template of nothing": "'unheard_of' is undefined",
         "no template": "as a template it fails",
         "a very long list": "…: it is of type list",
+        "no picture": "reference_images=None is not allowed: it came out as nothing",
+        "no folder": "output_path='None' is not allowed: it came out as nothing",
+        "no model": "model=None is not allowed: it came out as nothing",
     }.items(),
 )
 def test_a_wrong_return_value_is_final_and_costs_nothing(name: str, says: str, play: Any) -> None:
@@ -152,9 +155,18 @@ def test_a_wrong_return_value_is_final_and_costs_nothing(name: str, says: str, p
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_a_coroutine_is_no_prompt(play: Any) -> None:
-    play("coroutine")
-    assert "it is of type coroutine" in str(taskflow.failures[0])
+def test_a_coroutine_is_awaited(play: Any) -> None:
+    played = play("coroutine")
+    assert played.xcom()["urls"] == [URL]
+    assert [sent["prompt"] for sent in played.sent] == ["A fox"]
+    assert taskflow.failures == []
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_coroutines_are_mapped(play: Any) -> None:
+    played = play("coroutines")
+    assert sorted(sent["prompt"] for sent in played.sent) == ["A fox", "A whale"]
+    assert "returned 7: it is of type int" in str(taskflow.failures[0])
 
 
 def test_what_the_function_raises_is_retried(play: Any) -> None:

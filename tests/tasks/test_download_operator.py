@@ -182,7 +182,7 @@ def test_a_value_that_was_written_so_names_no_template(emulator: Any) -> None:
     ("given", "says"),
     [
         ("{{ {'generation_id': 'task_img_1'} }}", "the text of a dict or list"),
-        ("{{ none }}", "the id of a generation is needed"),
+        ("{{ none }}", "generation_id='None' is not allowed: it came out as nothing"),
     ],
 )
 def test_a_text_that_is_no_id_is_refused(emulator: Any, tmp_path: Path, given: str, says: str) -> None:

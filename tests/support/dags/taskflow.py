@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,9 @@ WRONG: dict[str, Any] = {
     "a template of nothing": "A {{ unheard_of }}",
     "no template": "A {% fox",
     "a very long list": ["A fox"] * 1000,
+    "no picture": {"prompt": "A fox", "reference_images": None},
+    "no folder": {"prompt": "A fox", "output_path": "{{ none }}"},
+    "no model": {"prompt": "A fox", "model": None},
 }
 
 QUICK: dict[str, Any] = {
@@ -187,9 +191,19 @@ with way("coroutine"):
 
     @task.gptimg
     async def draw():
+        await asyncio.sleep(0)
         return "A fox"
 
     draw()
+
+with way("coroutines"):
+
+    @task.gptimg
+    async def draw(animal, ds=None):
+        await asyncio.sleep(0)
+        return animal if animal == 7 else {"prompt": f"A {animal}"}
+
+    draw.expand(animal=["fox", "whale", 7])
 
 with way("raises", default_args={**QUICK, "retries": 1, "retry_delay": 0}):
 

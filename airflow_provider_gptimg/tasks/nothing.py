@@ -1,0 +1,100 @@
+"""What came out as nothing, where the author wrote a template or the output of another task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_gptimg.api.errors import ApiError, invalid
+from airflow_provider_gptimg.exceptions import GptImgValidationError, from_api, named
+from airflow_provider_gptimg.tasks.templates import is_reference, is_template, templates_named, written_for
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_gptimg.tasks.deferral import Deferral
+
+TEXTS_OF_NOTHING = ("None", "nan", "NaN", "NaT", "<NA>", "null")
+"""What templates and tables write for what is not there."""
+
+_PATHS = ("output_path", "file_name")
+"""Parameters of which a part may have come out as nothing: ``s3://bucket/None/``."""
+
+
+def check_nothing(context: Context, task_id: str, fields: Iterable[str], values: object) -> None:
+    """Check that no template and no output of another task came out as nothing.
+
+    What an author left out, or wrote as ``None`` himself, is not looked at.
+
+    :param fields: names of parameters.
+    :param values: has their rendered values as attributes: an operator, or what it is to make.
+    :raises GptImgValidationError: naming the field and its value.
+    """
+    for field in fields:
+        value = getattr(values, field)
+        if _came_to_nothing(written_for(context, task_id, field), value, is_path=field in _PATHS):
+            raise from_api(_nothing(field, value))
+
+
+def check_place_again(context: Context, task_id: str, values: object, kept: Deferral) -> None:
+    """Check where images go, when there are some: a resumed task is rendered anew.
+
+    :raises GptImgValidationError: naming the generation, whose images would be gone after 24 hours.
+    """
+    fields = [field for field in _PATHS if field not in (kept.returned or {})]
+    try:
+        with templates_named(context, task_id):
+            check_nothing(context, task_id, fields, values)
+    except GptImgValidationError as error:
+        raise named(error, kept.generation_id) from None
+
+
+def check_returned(returned: Mapping[str, Any]) -> None:
+    """Check that a function left out the fields for which it has nothing. An empty list is something.
+
+    :raises GptImgValidationError: naming the field and its value.
+    """
+    for field, value in returned.items():
+        if is_missing(value):
+            raise from_api(_nothing(field, value))
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value is None, not a number, blank, or the text of one of these."""
+    if isinstance(value, str):
+        return value.strip() in ("", *TEXTS_OF_NOTHING)
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_nothing(value: object) -> bool:
+    """Return whether a value is missing, or a list of nothing. A dict without fields is something."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return all(map(_is_nothing, value))  # of a mapped task's outputs, one is fetched after the other
+    return is_missing(value)
+
+
+def _came_to_nothing(written: object, rendered: object, *, is_path: bool) -> bool:
+    """Return whether anything in a value that the author wrote as a template came out as nothing."""
+    if isinstance(written, str) or is_reference(written):
+        return is_template(written) and (_is_nothing(rendered) or (is_path and _has_nothing_in_it(rendered)))
+    if isinstance(written, Mapping) and isinstance(rendered, Mapping):
+        pairs: Iterable[tuple[object, object]] = ((of, rendered.get(key)) for key, of in written.items())
+    elif isinstance(written, (list, tuple)) and isinstance(rendered, (list, tuple)):
+        pairs = zip(written, rendered, strict=False)
+    else:
+        return False
+    return any(_came_to_nothing(of, value, is_path=is_path) for of, value in pairs)
+
+
+def _has_nothing_in_it(rendered: object) -> bool:
+    return any(part.strip() in TEXTS_OF_NOTHING for part in str(rendered).split("/"))
+
+
+def _nothing(field: str, value: object) -> ApiError:
+    return invalid(
+        field,
+        value,
+        "it came out as nothing, often because an upstream task was skipped or handed on nothing; leave a "
+        "parameter out to do without it",
+    )
