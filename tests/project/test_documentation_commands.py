@@ -51,6 +51,7 @@ class Commands:
             "make": self._make,
             "pip": self._pip,
             "pytest": self._nothing,
+            "python": self._python,
         }
 
     def check(self, line: str) -> None:
@@ -72,6 +73,9 @@ class Commands:
         assert words == []
 
     def _airflow(self, words: list[str]) -> None:
+        if words[0] == "gptimg" and find_spec("airflow.providers_manager") and not takes_provider_commands():
+            self._gptimg(words[1:])
+            return
         options = airflow_parser().parse_args(words)
         if extra := getattr(options, "conn_extra", None):
             json.loads(extra)
