@@ -52,12 +52,16 @@ HELPERS = {
     "airflow_provider_gptimg.exceptions.from_api",
     "airflow_provider_gptimg.exceptions.named",
     "airflow_provider_gptimg.exceptions.translated",
+    "airflow_provider_gptimg.operators.generate.problem_of",
+    "airflow_provider_gptimg.operators.generate.refusal",
     "airflow_provider_gptimg.result.asked",
     "airflow_provider_gptimg.result.asked_in",
     "airflow_provider_gptimg.result.Asked",
     "airflow_provider_gptimg.result.collect",
     "airflow_provider_gptimg.result.generation_id_in",
     "airflow_provider_gptimg.result.result_of",
+    "airflow_provider_gptimg.result.shortfall",
+    "airflow_provider_gptimg.result.submitted_at_in",
 }
 """Public among the package's own modules, and of no use outside."""
 
