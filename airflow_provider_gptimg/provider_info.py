@@ -99,7 +99,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-gptimg",
         "name": INTEGRATION,
         "description": "Drives the asynchronous gpt-image-2 image generation service: "
-        "every image is paid for once and never lost.",
+        "you pay for an image once, until you have been given it.",
         "integrations": [
             {
                 "integration-name": INTEGRATION,

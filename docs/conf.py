@@ -50,6 +50,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!airflow_provider_gptimg\b).*"),
     # These two exist for type checkers only.
     ("py:class", r"airflow_provider_gptimg\.decorators\.gptimg\.(GptImgTask|_Decorator)"),
+    # Arguments of classes that only this package makes.
+    ("py:class", r"airflow_provider_gptimg\.api\.(interruption\.Interruption|polling\.prior\.Prior)"),
 ]
 
 autodoc_member_order = "bysource"

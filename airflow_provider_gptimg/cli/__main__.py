@@ -9,6 +9,12 @@ from airflow_provider_gptimg.cli import commands
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command."""
+    args = command_parser().parse_args(arguments)
+    args.func(args)
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_gptimg.cli", description=__doc__)
     parser.add_argument("--conn-id", default="gptimg_default", help="a connection of type gptimg")
     actions = parser.add_subparsers(required=True)
@@ -18,8 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     fetch.set_defaults(func=commands.fetch)
     balance = actions.add_parser("balance", help="show the money of a connection's key")
     balance.set_defaults(func=commands.balance)
-    args = parser.parse_args(arguments)
-    args.func(args)
+    return parser
 
 
 if __name__ == "__main__":

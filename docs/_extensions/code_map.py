@@ -17,6 +17,7 @@ ROWS = [
             ("operators", "generate, batch, upload, download"),
             ("decorators", "@task.gptimg"),
             ("gallery", "pictures in Airflow"),
+            ("cli", "airflow gptimg"),
         ],
     ),
     ("#dbe7fb", [("sensors", "wait for a generation"), ("batch", "many images in one task")]),

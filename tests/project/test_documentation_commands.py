@@ -31,6 +31,13 @@ def airflow_parser() -> argparse.ArgumentParser:
     return get_parser()
 
 
+def takes_commands_of_providers() -> bool:
+    """Return whether Airflow's command line has those of providers (3.2 and later)."""
+    from airflow.providers_manager import ProvidersManager
+
+    return hasattr(ProvidersManager, "cli_command_functions")
+
+
 def is_setting(section: str, option: str) -> bool:
     """Return whether Airflow has an option."""
     from airflow.configuration import conf
@@ -51,6 +58,7 @@ class Commands:
             "make": self._make,
             "pip": self._pip,
             "pytest": self._nothing,
+            "python": self._python,
         }
 
     def check(self, line: str) -> None:
@@ -72,6 +80,9 @@ class Commands:
         assert words == []
 
     def _airflow(self, words: list[str]) -> None:
+        if words[0] == "gptimg" and not takes_commands_of_providers():
+            self._python(["-m", "airflow_provider_gptimg.cli", *words[1:]])
+            return
         options = airflow_parser().parse_args(words)
         if extra := getattr(options, "conn_extra", None):
             json.loads(extra)
@@ -80,6 +91,12 @@ class Commands:
         from airflow_provider_gptimg.emulator.__main__ import _parser
 
         _parser().parse_args(words)
+
+    def _python(self, words: list[str]) -> None:
+        from airflow_provider_gptimg.cli.__main__ import command_parser
+
+        assert words[:2] == ["-m", "airflow_provider_gptimg.cli"]
+        command_parser().parse_args(words[2:])
 
     def _make(self, words: list[str]) -> None:
         for word in words:

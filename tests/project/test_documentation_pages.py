@@ -52,6 +52,8 @@ HELPERS = {
     "airflow_provider_gptimg.exceptions.from_api",
     "airflow_provider_gptimg.exceptions.named",
     "airflow_provider_gptimg.exceptions.translated",
+    "airflow_provider_gptimg.operators.generate.problem_of",
+    "airflow_provider_gptimg.operators.generate.refusal",
     "airflow_provider_gptimg.result.asked",
     "airflow_provider_gptimg.result.asked_in",
     "airflow_provider_gptimg.result.Asked",
