@@ -87,10 +87,11 @@ class BatchPlan:
         if state is None:
             return ItemPlan(step=Step.SUBMIT if self.trusted else Step.ATTACH)
         is_of_before = state.attempt <= self.cleared_at
-        if state.status == COMPLETED and self._is_in_place(item):
+        if state.status == COMPLETED:
             if is_of_before and item in self.remake:
                 return ItemPlan(step=Step.SUBMIT, series=str(self.cleared_at))
-            return ItemPlan(step=Step.KEEP, series=state.series)
+            if self._is_in_place(item):
+                return ItemPlan(step=Step.KEEP, series=state.series)
         if state.status == FAILED:
             is_lasting = state.reason in _LASTING and not is_of_before
             if is_lasting or state.attempt == self.journal.attempt:
