@@ -12,9 +12,9 @@ import re
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any
 
@@ -70,6 +70,28 @@ class State:
         )
 
 
+@dataclass(slots=True)
+class Known:
+    """What records say, read in the order in which they were written.
+
+    :param states: the latest of each item.
+    :param holders: whose images lie under a name: items by their ``index`` and by their ``id``, as in
+        ``("id", "sku-7")``.
+    """
+
+    states: dict[str, State] = field(default_factory=dict)
+    holders: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def learn(self, record: Mapping[str, Any]) -> bool:
+        """Take a record for the latest of its item; return False for one that says nothing new."""
+        if not is_latest(record, self.states.get(record.get("key", ""))):
+            return False
+        self.states[record["key"]] = State.of(record)
+        for named_by, name in _names_of(record):
+            self.holders[named_by, name] = record["key"]
+        return True
+
+
 class Journal:
     """The journal of one batch.
 
@@ -78,9 +100,9 @@ class Journal:
     """
 
     def __init__(self, folder: Place | ObjectStoragePath, attempt: int) -> None:
-        self.states: dict[str, State] = {}
+        self._known = Known()
+        self.states = self._known.states
         self.attempt = attempt
-        self._latest: dict[tuple[str, str], str] = {}
         self._folder = Place.of(folder)
         self._name = uuid.uuid4().hex[:8]
         self._next = 0
@@ -95,7 +117,7 @@ class Journal:
         """
         segments = self._segments()
         for record in read_records(segments):
-            self._learn(record)
+            self._known.learn(record)
         self._next = 1 + max((int(path.name[:8]) for path in segments), default=0)
         if len(segments) > MANY_SEGMENTS:
             self.compact()
@@ -112,7 +134,8 @@ class Journal:
             segments = self._segments()
             if len(segments) < 2:
                 return
-            lines = (_line_at(spool, place) for place in sorted(self._spooled(spool, segments).values()))
+            places, known = _spooled(spool, segments)
+            lines = _with_names((_line_at(spool, place) for place in sorted(places.values())), known)
             while some := list(islice(lines, SEGMENT_LINES)):
                 self._put_segment(some)
             with storage_named(self._folder):
@@ -122,6 +145,7 @@ class Journal:
         """Note an item's new state; :meth:`flush` writes it.
 
         :param facts: more that is known of it. What is known of its submission is kept from note to note.
+            ``names`` are names that it takes, as in ``[["id", "sku-7"]]``; a completed item takes its own.
         """
         known = self.states.get(digest)
         series = facts.pop("series", known.series if known else FIRST_SERIES)
@@ -131,11 +155,11 @@ class Journal:
         line = json.dumps(record)
         with self._noting:
             self._unwritten.append(line)
-        self._learn(record)
+        self._known.learn(record)
 
-    def is_latest_of(self, digest: str, named_by: str, name: str) -> bool:
-        """Return whether no other item was completed later under a name (an ``index``, or an ``id``)."""
-        return self._latest.get((named_by, name)) == digest
+    def holder_of(self, named_by: str, name: str) -> str | None:
+        """Return which item took a name last (an ``index``, or an ``id``), None if none did."""
+        return self._known.holders.get((named_by, name))
 
     def flush(self) -> None:
         """Write what was noted since the last time; threads may call it at once.
@@ -164,22 +188,13 @@ class Journal:
         """
         self.flush()
         with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
-            places = self._spooled(spool, self._segments())
+            places, _ = _spooled(spool, self._segments())
 
             def record(digest: str) -> dict[str, Any] | None:
                 place = places.get(digest)
                 return None if place is None else json.loads(_line_at(spool, place))
 
             yield record
-
-    def _spooled(self, spool: IO[str], segments: list[Place]) -> dict[str, int]:
-        """Write all records to a local file, and return where the latest of each item begins."""
-        places = {}
-        for record in read_records(segments):
-            if self._learn(record):
-                places[record["key"]] = spool.tell()
-                spool.write(json.dumps(record) + "\n")
-        return places
 
     def _put_segment(self, lines: list[str]) -> None:
         write_lines(self._folder / f"{self._next:08}-{self._name}.jsonl", lines)
@@ -188,17 +203,6 @@ class Journal:
     def _segments(self) -> list[Place]:
         with storage_named(self._folder):
             return [self._folder / name for name in sorted(self._folder.files()) if SEGMENT.fullmatch(name)]
-
-    def _learn(self, record: Mapping[str, Any]) -> bool:
-        """Take a record for the latest of its item; return False for one that says nothing new."""
-        if not is_latest(record, self.states.get(record.get("key", ""))):
-            return False
-        self.states[record["key"]] = State.of(record)
-        if record["status"] == COMPLETED:
-            shown = record.get("shown") or {}
-            self._latest["index", str(record.get("index"))] = record["key"]
-            self._latest["id", str(shown.get("id"))] = record["key"]
-        return True
 
 
 def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
@@ -210,8 +214,38 @@ def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
         return False
     if known is None or record["attempt"] >= known.attempt:
         return True
-    # By an attempt that was thought dead: only what it completed counts.
-    return record["status"] == COMPLETED and known.status != COMPLETED
+    # By an attempt that was thought dead: only what it completed counts, and not if that is made anew by now.
+    is_of_series = record.get("series", FIRST_SERIES) == known.series
+    return is_of_series and record["status"] == COMPLETED and known.status != COMPLETED
+
+
+def _names_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "names" in record:
+        return [(named_by, name) for named_by, name in record["names"]]
+    if record["status"] != COMPLETED:
+        return []
+    name = (record.get("shown") or {}).get("id")
+    return [("index", str(record.get("index"))), *([] if name is None else [("id", str(name))])]
+
+
+def _spooled(spool: IO[str], segments: list[Place]) -> tuple[dict[str, int], Known]:
+    """Write all records to a local file; return where the latest of each item begins, and what they say."""
+    places, known = dict[str, int](), Known()
+    for record in read_records(segments):
+        if known.learn(record):
+            places[record["key"]] = spool.tell()
+            spool.write(json.dumps(record) + "\n")
+    return places, known
+
+
+def _with_names(lines: Iterable[str], known: Known) -> Iterator[str]:
+    """Return the latest records, each with the names that it holds: earlier ones may have taken them."""
+    held: dict[str, list[tuple[str, str]]] = {}
+    for name, key in known.holders.items():
+        held.setdefault(key, []).append(name)
+    for line in lines:
+        record = json.loads(line)
+        yield json.dumps({**record, "names": held.get(record["key"], [])})
 
 
 def _line_at(spool: IO[str], place: int) -> str:

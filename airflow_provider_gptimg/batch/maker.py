@@ -144,6 +144,10 @@ class Maker:
         asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions, "n": request.n}
         size = pixels(request.model, request.size, request.resolution)
         store = self._plan.storage_for(item, size).store
+        if names := self._plan.names_taken(item):
+            # Before, not after: a crash in between must not leave these images in the place of the other's.
+            self._journal.note(item.digest, SUBMITTED, shown=item.shown, names=names, **known.as_json())
+            await asyncio.to_thread(self._journal.flush)
         result = await asyncio.get_running_loop().run_in_executor(
             self._storers, partial(collect, generation, asked, store)
         )

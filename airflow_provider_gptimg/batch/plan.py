@@ -87,10 +87,11 @@ class BatchPlan:
         if state is None:
             return ItemPlan(step=Step.SUBMIT if self.trusted else Step.ATTACH)
         is_of_before = state.attempt <= self.cleared_at
-        if state.status == COMPLETED and self._is_in_place(item):
+        if state.status == COMPLETED:
             if is_of_before and item in self.remake:
                 return ItemPlan(step=Step.SUBMIT, series=str(self.cleared_at))
-            return ItemPlan(step=Step.KEEP, series=state.series)
+            if self._is_in_place(item):
+                return ItemPlan(step=Step.KEEP, series=state.series)
         if state.status == FAILED:
             is_lasting = state.reason in _LASTING and not is_of_before
             if is_lasting or state.attempt == self.journal.attempt:
@@ -98,9 +99,18 @@ class BatchPlan:
         is_unpaid = self.trusted and state.status == WITHDRAWN
         return ItemPlan(step=Step.SUBMIT if is_unpaid else Step.ATTACH, series=state.series)
 
+    def names_taken(self, item: Item) -> list[tuple[str, str]]:
+        """Return the names that an item's images take from those of another item."""
+        named_by = self.rules.named_by
+        if named_by is None:
+            return []
+        name = str(getattr(item, named_by))
+        is_taken = self.journal.holder_of(named_by, name) not in (None, item.digest)
+        return [(named_by, name)] if is_taken else []
+
     def _is_in_place(self, item: Item) -> bool:
         """Return whether the files of a completed item are still its own, and under no other's name."""
         named_by = self.rules.named_by
-        if named_by is None:
-            return True
-        return self.journal.is_latest_of(item.digest, named_by, str(getattr(item, named_by)))
+        return named_by is None or (
+            self.journal.holder_of(named_by, str(getattr(item, named_by))) == item.digest
+        )

@@ -47,10 +47,10 @@ class Progress:
         if not self.over and not self.dropped:
             return None
         to_make = self.total - self.completed - self.failed
-        dropped = f", {self.dropped} made before are no longer wanted" if self.dropped else ""
+        dropped = f"; made before and no longer wanted: {self.dropped}" if self.dropped else ""
         return (
             f"Of {self.total} items, {self.completed} are there already ({self.kept} of them from before the "
-            f"Clear), {self.failed} have failed for good, {to_make} are to be made{dropped}."
+            f"Clear), {self.failed} have failed for good, to be made: {to_make}{dropped}."
         )
 
     def line(self) -> str:

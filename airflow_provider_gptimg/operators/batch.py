@@ -17,7 +17,7 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.batch.columns import Columns
 from airflow_provider_gptimg.batch.failures import Failures
 from airflow_provider_gptimg.batch.folder import BatchFolder
-from airflow_provider_gptimg.batch.item_check import check
+from airflow_provider_gptimg.batch.item_check import Checked, check
 from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
@@ -59,9 +59,9 @@ class GptImgBatchOperator(GptImgTask):
     """Make many images in one task: submit at the account's rate, wait, store each as it comes.
 
     Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
-    by a retry and also by a Clear, and pays only for what is missing; a Clear of a batch that succeeded
-    makes new images. What was refused is sent again after a Clear, and by no retry. What it knows lies in
-    storage, in ``.gptimg`` below ``output_path``.
+    by a retry and also by a Clear, and pays only for what is missing, failed or was changed;
+    after a success, too. What was refused is sent again after a Clear, and by no retry. What it knows lies
+    in storage, in ``.gptimg`` below ``output_path``.
 
     XCom: ``batch`` at once (where its journal is, how many items); in the end ``return_value``
     (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for each item ``index``, ``id``,
@@ -92,8 +92,8 @@ class GptImgBatchOperator(GptImgTask):
     :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
         the rest. ``new``: after a success, make everything anew.
     :param remake: ids or indexes (from 0) of items to make anew although their images are there: a list, or a
-        text such as ``{{ params.remake }}`` with commas between them. Each is made anew once after each
-        Clear, and by no retry. (templated)
+        text such as ``{{ params.remake }}``, also with commas between them. Each is made anew once after each
+        Clear, and by no retry. Where ids are numbers, a number is an id. (templated)
     :param poll_interval: seconds between two looks at a generation.
     :param timeout: seconds a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
@@ -216,15 +216,12 @@ class GptImgBatchOperator(GptImgTask):
             )
             checked = check(items)
             self.hook.log_unchecked(checked.sizes)
-            remake = Remake(self.remake)
+            remake = Remake(self.remake, items)
             failures = self._failures = Failures(self._most_failures)
             if checked.are_too_many(self._most_failures):
                 raise checked.refusal()
         if not resumed:
-            for note in checked.notes:
-                self.log.info("%s", note)
-            if checked.warning:
-                self.log.warning("%s", checked.warning)
+            self._say(checked, remake)
         with translated():
             journal = Journal(folder.journal, ti.try_number)
             journal.open()
@@ -260,6 +257,15 @@ class GptImgBatchOperator(GptImgTask):
             ti.xcom_push(key="manifest", value=result["manifest"])
         announce(context, self.outlets, result)
         return result
+
+    def _say(self, checked: Checked, remake: Remake) -> None:
+        for note in checked.notes:
+            self.log.info("%s", note)
+        if checked.warning:
+            self.log.warning("%s", checked.warning)
+        if remake.unknown:
+            unknown = ", ".join(map(repr, remake.unknown))
+            self.log.warning("remake names what is no item's id or index, and is passed over: %s", unknown)
 
     def on_kill(self) -> None:
         """End the work, and say what becomes of the rest; nothing in flight can be cancelled."""
