@@ -17,11 +17,10 @@ ROWS = [
             ("operators", "generate, batch, upload, download"),
             ("decorators", "@task.gptimg"),
             ("gallery", "pictures in Airflow"),
-            ("cli", "airflow gptimg"),
         ],
     ),
     ("#dbe7fb", [("sensors", "wait for a generation"), ("batch", "many images in one task")]),
-    ("#dff0fb", [("tasks", "what operators and sensors share")]),
+    ("#dff0fb", [("tasks", "what operators and sensors share"), ("cli", "commands: airflow gptimg")]),
     ("#d5f0ea", [("triggers", "waiting in the triggerer"), ("files", "names, storage, references")]),
     (
         "#fdeccb",

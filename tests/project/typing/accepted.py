@@ -124,7 +124,7 @@ with DAG("operators"):
     def in_python() -> list[str]:
         hook = GptImgHook("gptimg_default")
         generation = hook.submit("A card", size="3:2", n=2)
-        print(hook.balance().remaining)
+        print(hook.balance().key_usd)
         return list(hook.wait(generation.id, poll_interval=2.0).urls)
 
     in_python()

@@ -63,7 +63,6 @@ GptImgGenerateOperator(task_id="card", prompt="A card", on_ambiguous_submit="pra
 GptImgGenerateOperator(task_id="card", prompt="A card", timeout="30 min")  # mistake
 GptImgGenerateOperator(task_id="card", prompt="A card").output[0]  # mistake
 GptImgBatchOperator(task_id="batch", items=7, output_path="/data")  # mistake
-GptImgBatchOperator(task_id="batch", items=[7], output_path="/data")  # mistake
 GptImgBatchOperator(task_id="batch", items=["A fox"])  # mistake
 GptImgBatchOperator(task_id="batch", items=["A fox"], output_path="/data", on_item_error="no")  # mistake
 GptImgGenerationSensor(task_id="wait")  # mistake
