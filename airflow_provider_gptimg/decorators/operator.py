@@ -16,9 +16,14 @@ from jinja2 import TemplateError
 
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.compat.imports import SET_DURING_EXECUTION, determine_kwargs
 from airflow_provider_gptimg.decorators.returned import ReturnedRequests
-from airflow_provider_gptimg.exceptions import GptImgValidationError
+from airflow_provider_gptimg.exceptions import (
+    GptImgFinalError,
+    GptImgUndecidedSubmissionError,
+    GptImgValidationError,
+)
 from airflow_provider_gptimg.files.references import reference_texts
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator, problem_of
 from airflow_provider_gptimg.payment.decision import Action
@@ -94,20 +99,39 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         # The function may return something else in a retry, so the identity is made of what is declared.
         decision = attempt.decide(hash_of({**declared.declared(), "conn_id": self.conn_id}))
         digest = attempt.identity(decision).digest
-        returned = self._returned(context, digest, is_new=decision.action is Action.SUBMIT)
-        wanted = declared.with_fields(returned)
+        kept = ReturnedRequests(context.get("task_state_store"), self.log)
+        returned = None if decision.action is Action.SUBMIT else kept.recall(digest)
+        if returned is not None:
+            self.log.info("Going on with what %s returned to an earlier attempt.", self._function)
+        else:
+            returned = self._call(context)
+            kept.keep(digest, returned)
         self._show(returned)
+        try:
+            wanted = declared.with_fields(returned)
+            request = self._request(context, wanted, returned)
+            if (problem := problem_of(request)) and decision.receipt is None:
+                decision = attempt.decide(None, problem)
+            self._show(decision.asked or {})
+            return self.make(
+                context, attempt, decision, wanted, request, may_defer=may_defer, returned=returned
+            )
+        except GptImgFinalError as error:
+            # It was refused, and nothing was paid for: the function may be mended before the next attempt.
+            if error.generation_id is None and not isinstance(error, GptImgUndecidedSubmissionError):
+                kept.forget()
+            raise
+
+    def _request(
+        self, context: Context, wanted: TaskRequest, returned: Mapping[str, Any]
+    ) -> GenerationRequest:
         with self._blamed(returned), templates_named(context, self.task_id):
             check_returned(returned)
             # "prompt" is no template here: the function returns it.
             declared_fields = [name for name in (*FIELDS, "conn_id") if name not in returned]
             check_nothing(context, self.task_id, declared_fields, self)
             self.check_storage(context, wanted)
-            request = wanted.checked(self.hook.settings)
-        if (problem := problem_of(request)) and decision.receipt is None:
-            decision = attempt.decide(None, problem)
-        self._show(decision.asked or {})
-        return self.make(context, attempt, decision, wanted, request, may_defer=may_defer, returned=returned)
+            return wanted.checked(self.hook.settings)
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
         """Return the result of a generation that is over, and note that it was given."""
@@ -115,17 +139,6 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         self._show(kept.returned or {})
         self._show(kept.asked)
         return self.give(context, generation, kept, wanted)
-
-    def _returned(self, context: Context, digest: str, *, is_new: bool) -> Mapping[str, Any]:
-        """Return what the function returns, or has returned to an earlier attempt of the same series."""
-        kept = ReturnedRequests(context.get("task_state_store"), self.log)
-        returned = None if is_new else kept.recall(digest)
-        if returned is not None:
-            self.log.info("Going on with what %s returned to an earlier attempt.", self._function)
-            return returned
-        returned = self._call(context)
-        kept.keep(digest, returned)
-        return returned
 
     def _call(self, context: Context) -> Mapping[str, Any]:
         # A copy: an argument that is called like a part of the context must not replace that.

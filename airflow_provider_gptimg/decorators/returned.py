@@ -45,6 +45,15 @@ class ReturnedRequests:
         except Exception as error:  # noqa: BLE001 - likewise
             self._say("written", error)
 
+    def forget(self) -> None:
+        """Ask the function again in the next attempt."""
+        if self._store is None:
+            return
+        try:
+            self._store.set(KEY, {})
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._say("written", error)
+
     def _say(self, done: str, error: Exception) -> None:
         self._log.warning(
             "The task state store cannot be %s (%s: %s): a retry calls the function again, and still finds "
