@@ -182,7 +182,8 @@ def test_names_that_no_item_has_are_said(
 def test_a_kill_in_the_middle_of_a_remake(
     emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, again: Any
 ) -> None:
-    batch = BatchTask(tmp_path, {"items": named(fox="A fox", bear="A bear", elk="An elk"), "retries": 3})
+    items = named(fox="A fox", bear="A bear", elk="An elk")
+    batch = BatchTask(tmp_path, {"items": items}, retries=3, max_tries=3)
     batch.attempt()
     batch.arguments |= {"remake": ["fox", "bear"], "max_in_flight": 1}
     batch.clear()

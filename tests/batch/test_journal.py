@@ -224,3 +224,34 @@ def test_an_item_that_can_no_longer_be_stored_in_its_place_has_failed(tmp_path: 
     second = opened(tmp_path, attempt=2)
     second.note("a", FAILED, error={"reason": "storage"})
     assert second.states["a"].status == FAILED
+
+
+def completed(journal: Journal, key: str, **facts: Any) -> None:
+    journal.note(key, COMPLETED, index=0, shown={"id": "x"}, images=[], **facts)
+
+
+def test_who_holds_a_name_outlives_compacting(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    completed(journal, "a")
+    completed(journal, "b")
+    journal.note("b", FAILED, error={"reason": "storage", "message": "disk full"})
+    for _ in range(2):
+        journal.flush()
+        journal.compact()
+        journal = opened(tmp_path, attempt=2)
+        assert journal.holder_of("id", "x") == journal.holder_of("index", "0") == "b"
+        journal.note("c", FAILED)
+    journal.note("a", SUBMITTED, names=[("id", "x")])
+    journal.flush()
+    assert opened(tmp_path, attempt=3).holder_of("id", "x") == "a"
+
+
+def test_what_a_dead_attempt_completes_does_not_hide_that_it_is_made_anew(tmp_path: Path) -> None:
+    dead, journal = opened(tmp_path), opened(tmp_path, attempt=3)
+    completed(dead, "a")
+    journal.note("a", INTENDED, series="2")
+    journal.flush()
+    dead._next = 9
+    dead.flush()
+    again = opened(tmp_path, attempt=4)
+    assert (again.states["a"].status, again.states["a"].series) == (INTENDED, "2")
