@@ -76,7 +76,7 @@ def told(*answers: Answer, then: Answer | None = None) -> Story:
                 pace=Pace(5.0),
                 deadline=START + 1800,
                 clock=clock,
-                submitted_at=submission.submitted_at,
+                submitted_at=submission.receipt.submitted_at,
                 on_unknown_status=pytest.fail,
             )
         )
