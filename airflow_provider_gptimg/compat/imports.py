@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook
@@ -60,10 +62,21 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
+    "connection_of",
     "determine_kwargs",
     "has_fs",
     "has_listeners",
 ]
+
+
+async def connection_of(hook: Any, conn_id: str) -> Any:
+    """Return a connection, read without holding up the event loop.
+
+    Airflow 3.0 has no async look-up, and its plain one must not be called in the event loop.
+    """
+    if hasattr(hook, "aget_connection"):
+        return await hook.aget_connection(conn_id)
+    return await sync_to_async(hook.get_connection)(conn_id)
 
 
 def has_listeners() -> bool:

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from airflow_provider_gptimg.api import balance, flows, wire
 from airflow_provider_gptimg.api.balance import Balance
 from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
@@ -23,7 +21,7 @@ from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest, 
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import File, Upload
-from airflow_provider_gptimg.compat.imports import BaseHook
+from airflow_provider_gptimg.compat.imports import BaseHook, connection_of
 from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
 from airflow_provider_gptimg.hooks import connection_form, diagnosis
 from airflow_provider_gptimg.hooks.shared import buckets_for, schedules_for, settings_of, shared_client
@@ -272,10 +270,7 @@ class GptImgHook(BaseHook):
         return self.run(flow())
 
     async def _read_settings(self) -> Settings:
-        # Airflow 3.0 has no async look-up, and its plain one must not be called in the event loop.
-        if hasattr(self, "aget_connection"):
-            return _settings(await self.aget_connection(self.conn_id))
-        return _settings(await sync_to_async(self.get_connection)(self.conn_id))
+        return _settings(await connection_of(self, self.conn_id))
 
 
 def _check_business_id(value: str | None) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_gptimg.api.errors import ApiError, invalid
+from airflow_provider_gptimg.compat.written_parameters import is_reference, is_template, written_for
 from airflow_provider_gptimg.exceptions import GptImgValidationError, from_api, named
-from airflow_provider_gptimg.tasks.templates import is_reference, is_template, templates_named, written_for
+from airflow_provider_gptimg.tasks.templates import templates_named
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
