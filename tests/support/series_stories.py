@@ -285,7 +285,7 @@ def ignored(actor: Actor) -> None:
     actor.kill_at("after_post")
     actor.wait_success(try_number=2)
     assert_paid(actor, series=1, submissions=2)
-    assert "it is paid twice" in actor.log()
+    assert "is paid twice" in actor.log()
 
 
 @story
