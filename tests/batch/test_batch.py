@@ -41,6 +41,7 @@ def test_each_item_is_made_stored_and_named(emulator: Any, tmp_path: Path) -> No
         "failed": 0,
         "images": 5,
         "submissions": 4,
+        "kept": 0,
         "failed_items": [],
     }
     assert batch.xcoms["manifest"] == result["manifest"]
