@@ -176,7 +176,7 @@ class GptImgGenerateOperator(GenerationWait):
     def open_attempt(self, context: Context, *, resumed: bool) -> Attempt:
         """Return this attempt, which knows what earlier ones left."""
         facts = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=resumed)
-        return Attempt(
+        return Attempt.begin(
             facts,
             self._memory(context),
             durable=self.durable,

@@ -301,7 +301,10 @@ def _notes(facts: Facts, standing: Standing, *, is_new: bool) -> tuple[str, ...]
     if standing is Standing.UNKNOWN:
         notes.append(_UNKNOWN if is_new else _UNKNOWN_CONTINUED)
     if standing is Standing.GIVEN and is_new:
-        notes.append("The task succeeded before it was cleared, so it makes a new image and pays for it.")
+        named = f" Generation {left} is left as it is." if left else ""
+        notes.append(
+            f"The task succeeded before it was cleared, so it makes a new image and pays for it.{named}"
+        )
     if left and not is_new and record and facts.fingerprint not in (None, record.fingerprint):
         notes.append(
             f"The request has changed since generation {left} was paid for, so that one is not used. Its "

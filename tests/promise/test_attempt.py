@@ -32,7 +32,7 @@ def begin(task: TaskModel, log: Log | None = None, **options: Any) -> tuple[Atte
     """Run an attempt up to its decision."""
     log = log or Log()
     given = {"durable": True, "on_clear": "new", "is_completed": lambda receipt: True, **options}
-    attempt = Attempt(task.start(), task.memory(log), log=log, **given)
+    attempt = Attempt.begin(task.start(), task.memory(log), log=log, **given)
     return attempt, attempt.decide("fox")
 
 

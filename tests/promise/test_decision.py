@@ -110,6 +110,7 @@ def test_the_log_says_what_is_left_behind() -> None:
     cleared = decide(on(cases.STORED, cases.CLEAR, record=cases.GIVEN, xcom_keys=cases.HANDED_ON))
     assert cleared.left_series == "0"
     assert "succeeded before it was cleared" in cleared.notes[0]
+    assert f"Generation {cases.PAID.generation_id} is left" in cleared.notes[0]
     changed = decide(on(cases.STORED, cases.RETRY, record=cases.UNFINISHED, fingerprint=cases.BEAR))
     assert f"since generation {cases.PAID.generation_id} was paid for" in changed.notes[0]
     unknown = decide(on(cases.BLIND, cases.CLEAR))

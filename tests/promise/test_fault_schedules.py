@@ -271,7 +271,7 @@ class World:
 
     def attempt(self, start: Start) -> Generation:
         """Do what the operator does, with its own parts."""
-        attempt = Attempt(
+        attempt = Attempt.begin(
             self.task.start(),
             self.task.memory(SILENT),
             durable=True,
