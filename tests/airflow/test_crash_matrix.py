@@ -18,7 +18,7 @@ from tests.support.crash_table import ROWS, Row
 from tests.support.stage import PATIENCE, Actor, Stage, side_by_side
 
 FOUND = "not paying again"
-NOT_FOUND = "Submitting, as if no earlier attempt had"
+NOT_FOUND = "no earlier attempt seems to have submitted it"
 GOES_ON = "is completed with 1 image"
 SECOND = "triggerer-2"
 

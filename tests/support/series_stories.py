@@ -78,7 +78,6 @@ def cleared_deferred(actor: Actor) -> None:
 def cleared_in_triggerer(actor: Actor) -> None:
     """The same for a task that is to end in its triggerer; once it has ended there, a Clear pays again."""
     actor.wait_state("deferred")
-    actor.wait_watched()
     actor.clear()
     actor.wait_success(try_number=2)
     assert_paid(actor, series=1, submissions=1)
@@ -122,7 +121,6 @@ def crashed_handed_on(actor: Actor) -> None:
 def key_mended(actor: Actor) -> None:
     """A key that was wrong while the task waited: it fails, the key is mended, and a Clear pays nothing."""
     actor.wait_state("deferred")
-    actor.wait_watched()
     tail = actor.submissions()[0]["key_tail"]
     set_key(actor, f"sk-invalid-{tail}")
     actor.wait_state("failed")

@@ -116,6 +116,9 @@ def _watched_download(reached):
         def __init__(self, file):
             self._file = file
 
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
         def write(self, chunk):
             self._file.write(chunk)
             self._file.flush()

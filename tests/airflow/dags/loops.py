@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task_group
 from dags.faulty import FaultyGenerate
 
@@ -18,17 +19,17 @@ COMMON = {"poll_interval": 1, "retries": 1, "retry_delay": timedelta(seconds=1)}
 def drafts():
     """Make the same things in every iteration."""
     FaultyGenerate(task_id="one", prompt="A fox", conn_id="story_one", output_path=f"{FOLDER}/one", **COMMON)
-    FaultyGenerate.partial(
+    some = FaultyGenerate.partial(
         task_id="some", conn_id="story_some", output_path=f"{FOLDER}/some", **COMMON
     ).expand(prompt=["red", "green"])
-    GptImgBatchOperator(
+    many = GptImgBatchOperator(
         task_id="many",
         items=["A hare", "A hedgehog"],
         output_path=f"{FOLDER}/many",
         conn_id="story_many",
         **COMMON,
     )
-    FaultyGenerate(
+    dies = FaultyGenerate(
         task_id="dies",
         prompt="An owl",
         conn_id="story_dies",
@@ -37,14 +38,14 @@ def drafts():
         in_iteration=1,
         **COMMON,
     )
-    GptImgGenerateOperator(
+    refused = GptImgGenerateOperator(
         task_id="refused",
         prompt="{{ '[refuse]' if loop.index == 1 else '' }} A badger",
         conn_id="story_refused",
         output_path=f"{FOLDER}/refused",
-        trigger_rule="all_done",
         **{**COMMON, "retries": 0},
     )
+    [one, some, many, dies, refused] >> EmptyOperator(task_id="end", trigger_rule="all_done")
 
 
 if hasattr(drafts, "loop"):
