@@ -18,7 +18,9 @@ COMMON = {"poll_interval": 1, "retries": 1, "retry_delay": timedelta(seconds=1)}
 @task_group
 def drafts():
     """Make the same things in every iteration."""
-    FaultyGenerate(task_id="one", prompt="A fox", conn_id="story_one", output_path=f"{FOLDER}/one", **COMMON)
+    one = FaultyGenerate(
+        task_id="one", prompt="A fox", conn_id="story_one", output_path=f"{FOLDER}/one", **COMMON
+    )
     some = FaultyGenerate.partial(
         task_id="some", conn_id="story_some", output_path=f"{FOLDER}/some", **COMMON
     ).expand(prompt=["red", "green"])
