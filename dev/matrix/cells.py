@@ -77,6 +77,9 @@ NEWEST, NEWEST_AS_OF = "3.4", str(datetime.now(timezone.utc).date())
 TOOLS_AS_OF = "2026-10-15"
 """The tests' own tools are no part of what is tested, and may be newer than it."""
 
+TOOLS_NEED = ("python-dateutil<3",)
+"""What the tests' own tools (boto, of the S3 server) can be installed with; Airflow takes newer ones too."""
+
 WITHOUT = {("3.0.6", "3.14"), ("3.1.8", "3.14"), ("3.4", "3.10")}
 """Pythons that an Airflow does not have."""
 
@@ -138,8 +141,8 @@ class Environment:
         *released, last = self.cell.requirements
         for requirement in released:
             with suppress(RuntimeError):
-                return self.install(requirement)
-        self.install(last)
+                return self.install(requirement, *TOOLS_NEED)
+        self.install(last, *TOOLS_NEED)
 
     def install(self, *what: str, as_of: str | None = None) -> None:
         """Install as of a day, which is the cell's or a later one.
