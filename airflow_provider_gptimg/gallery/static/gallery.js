@@ -95,28 +95,6 @@
     if (event.key === "ArrowRight") step(1);
   });
 
-  // Airflow shows this page in a frame that may open no window, load nothing in its own place and, before
-  // Airflow 3.3, download nothing. Its own page may: the link is followed there.
-  const within = parent !== window;
-  const outside = (link) => {
-    const copy = parent.document.createElement("a");
-    copy.href = link.dataset.top ?? link.href;
-    copy.target = link.target;
-    copy.rel = link.rel;
-    if (link.hasAttribute("download")) copy.download = "";
-    parent.document.body.append(copy);
-    copy.click();
-    copy.remove();
-  };
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-top], a[target], a[download]");
-    if (!within || !link) return;
-    try {
-      outside(link);
-      event.preventDefault();
-    } catch { /* a page of somebody else's: the link does what it can */ }
-  });
-
   // Links to single pictures lead here.
   const named = () => {
     const frame = location.hash.startsWith("#picture-") && document.getElementById(location.hash.slice(1))?.querySelector("button.frame");

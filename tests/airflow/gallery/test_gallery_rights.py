@@ -95,6 +95,6 @@ def test_the_policy_names_the_hosts_of_the_page_and_nothing_else(site: Site) -> 
 def test_pages_are_light(site: Site) -> None:
     parts = [
         f"{RUN}/tasks/catalogue",
-        *(f"/gptimg/static/{n}" for n in ("gallery.css", "gallery.js", "theme.js")),
+        *(f"/gptimg/static/{n}" for n in ("gallery.css", "gallery.js", "frame.js")),
     ]
     assert sum(len(site.get(part).content) for part in parts) < 200_000

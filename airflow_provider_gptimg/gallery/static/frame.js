@@ -1,4 +1,5 @@
 "use strict";
+// Runs before the page is shown: what has to do with the frame that Airflow shows it in.
 // Airflow tells this page the task, and not the iteration of a loop; its own address has that.
 (() => {
   try {
@@ -9,6 +10,31 @@
     names.forEach((name) => ours.set(name, theirs.get(name)));
     location.replace(`${location.pathname}?${ours}${location.hash}`);
   } catch { /* not within Airflow's page */ }
+})();
+
+// Airflow shows this page in a frame that may open no window, load nothing in its own place and, before
+// Airflow 3.3, download nothing. Its own page may: the link is followed there. Here, since a link can be
+// clicked before the page is whole.
+(() => {
+  if (parent === window) return;
+  const outside = (link) => {
+    const copy = parent.document.createElement("a");
+    copy.href = link.dataset.top ?? link.href;
+    copy.target = link.target;
+    copy.rel = link.rel;
+    if (link.hasAttribute("download")) copy.download = "";
+    parent.document.body.append(copy);
+    copy.click();
+    copy.remove();
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-top], a[target], a[download]");
+    if (!link) return;
+    try {
+      outside(link);
+      event.preventDefault();
+    } catch { /* a page of somebody else's: the link does what it can */ }
+  });
 })();
 
 // Airflow keeps its colour mode in localStorage ("theme") and as a class of its page. Runs before the
