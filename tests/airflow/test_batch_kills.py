@@ -115,7 +115,7 @@ def test_a_batch_that_only_waits_gives_its_worker_back(airflow_stack, account, t
     assert task.details()["try_number"] == 1
 
 
-def test_a_clear_pays_for_what_is_missing_and_then_for_all(airflow_stack, account, tmp_path):
+def test_a_clear_pays_for_what_is_missing_and_then_for_nothing(airflow_stack, account, tmp_path):
     submissions = account("batch_cleared")
     items = tmp_path / "items.jsonl"
     write = lambda *prompts: items.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))  # noqa: E731
@@ -132,13 +132,13 @@ def test_a_clear_pays_for_what_is_missing_and_then_for_all(airflow_stack, accoun
     assert ended(task, 2) == "success", task.log(2)
     assert run.wait(PATIENCE) == "success"
     first = check(task.xcom(), 3)
-    assert len(submissions()) == 3
+    assert (len(submissions()), task.xcom()["kept"]) == (3, 2)
 
     task.clear()
     assert ended(task, 3) == "success", task.log(3)
     second = check(task.xcom(), 3)
-    assert len(submissions()) == 6
-    assert not {line["generation_id"] for line in first} & {line["generation_id"] for line in second}
+    assert (len(submissions()), task.xcom()["kept"]) == (3, 3)
+    assert [line["generation_id"] for line in first] == [line["generation_id"] for line in second]
 
 
 def test_the_example(airflow_stack, emulator, tmp_path):
