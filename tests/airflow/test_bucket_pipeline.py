@@ -20,8 +20,8 @@ FAULTS = [
     {"on": "status", "kind": "status", "status": 500, "probability": 0.1, "times": 12},
     {"on": "submit", "kind": "reset_after", "probability": 0.3, "times": 3},
 ]
-IMAGES = {"made": 10, "from_file": 6, "from_url": 2, "all": 1, "kept": 1, "drawn": 3}
-SUBMISSIONS = 10 + 3 + 2 + 1 + 1 + 3
+IMAGES = {"made": 6, "from_file": 6, "from_url": 2, "all": 1, "kept": 1, "drawn": 3}
+SUBMISSIONS = 6 + 3 + 2 + 1 + 1 + 3
 KILLS = 4
 
 

@@ -18,7 +18,7 @@ with DAG(
 ):
     uploaded = GptImgUploadOperator(task_id="uploaded", files="s3://store@pictures/in/photo.png")
     made = GptImgGenerateOperator.partial(task_id="made", output_path=FOLDER + "/made").expand(
-        prompt=[f"Picture {number}" for number in range(10)]
+        prompt=[f"Picture {number}" for number in range(6)]
     )
     GptImgGenerateOperator.partial(
         task_id="from_file",
