@@ -308,7 +308,11 @@ class World:
             deadline=(receipt.submitted_at or 0.0) + WAIT_LIMIT,
             clock=self.clock,
         )
-        done = self.drive(wait)
+        try:
+            done = self.drive(wait)
+        except ApiError:
+            self.task.memory(SILENT).amend(ends_in_triggerer=False)  # the worker that is resumed fails
+            raise
         if not start.in_triggerer:
             self.task.memory(SILENT).amend(given_by=self.task.try_number)
         self.task.push("return_value", "a result")
@@ -318,7 +322,11 @@ class World:
         look = flows.look(
             receipt.generation_id, pace=Pace(5.0), deadline=self.clock() + PATIENCE, clock=self.clock
         )
-        return self.drive(look).status == COMPLETED
+        is_completed = self.drive(look).status == COMPLETED
+        if is_completed and self.schedule.on_clear == "new":
+            # Its trigger may have given it unseen, also if it was not completed yet when the task was cleared.
+            self.series, self.log = len(self.service.ledger), []
+        return is_completed
 
     # --- the machinery
 
