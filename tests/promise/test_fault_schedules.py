@@ -324,7 +324,7 @@ class World:
         )
         is_completed = self.drive(look).status == COMPLETED
         if is_completed and self.schedule.on_clear == "new":
-            # Its trigger may have given it unseen, also if it was not completed yet when the task was cleared.
+            # Its trigger may have given it unseen, even after the task was cleared.
             self.series, self.log = len(self.service.ledger), []
         return is_completed
 
