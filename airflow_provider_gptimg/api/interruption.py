@@ -42,7 +42,7 @@ class Interruption:
 
     @contextmanager
     def reaches(self) -> Iterator[None]:
-        """Let the body of this ``with`` be interrupted, in whatever it does.
+        """Let the body of this ``with`` be interrupted at any point.
 
         :raises Interrupted: also at once, if it is set already.
         """

@@ -91,7 +91,7 @@ def _is_refusal(reply: Reply) -> bool:
     try:
         answer = json_object(reply)
     except ApiError:
-        return False  # whoever reads it says so
+        return False  # the reader of it raises the error
     status = answer.get("status")
     if isinstance(status, str) and (answer.get("id") or status.strip().lower() in _STATUSES_OF_A_GENERATION):
         return False  # a generation; a failed one has an error of its own

@@ -35,7 +35,7 @@ class Checked:
     def are_too_many(self, most: int | None) -> bool:
         """Return whether the batch is refused for its problems.
 
-        :param most: so many items may fail; None for any number but all.
+        :param most: maximum number of failed items; None allows any number, except all.
         """
         return len(self.problems) == self.total or (most is not None and len(self.problems) > most)
 
