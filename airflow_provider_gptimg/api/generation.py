@@ -74,6 +74,12 @@ class Generation:
             return 0.0
         return max(0.0, (self.answered_at or now) - self.created_at)
 
+    def finished_at(self, now: float) -> float | None:
+        """Return when it was completed, in Unix seconds by the clock of ``now``; None if it is not."""
+        if self.status != COMPLETED or self.completed_at is None:
+            return None
+        return now - ((self.answered_at or now) - self.completed_at)
+
     @property
     def duration(self) -> float | None:
         """The seconds it took, where the service says so."""

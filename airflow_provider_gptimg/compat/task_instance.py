@@ -103,9 +103,28 @@ def keys_of_before(ti: Any) -> frozenset[str] | None:
     XComs belong to one try: the keys are of an attempt before only if that had the same number.
     """
     keys = getattr(getattr(ti, "_ti_context_from_server", None), "xcom_keys_to_clear", None)
-    if keys is None or (not keys and hasattr(ti, "region_id")):
+    if keys is None or (not keys and is_forgetful(ti)):
         return None
     return frozenset(keys)
+
+
+def is_forgetful(ti: Any) -> bool:
+    """Return whether a Clear of a task instance discards its task state, unless it is asked to keep it.
+
+    Airflow 3.4, read in the source of 3.4.0b2: ``keep_task_state`` of a Clear of task instances is False if
+    nobody sets it. A Clear of a DAG run keeps the state.
+    """
+    return hasattr(ti, "region_id")
+
+
+def created_at(ti: Any) -> float | None:
+    """Return when an attempt was created, in Unix seconds; None where its id does not tell.
+
+    On Airflow 3.4 every attempt has an id of its own, a UUID of version 7, which begins with the time. A
+    Clear creates the next attempt, unless the task was running: then it is created when that has ended.
+    """
+    number = ti.id if isinstance(ti.id, UUID) else UUID(str(ti.id))
+    return (number.int >> 80) / 1000 if number.version == 7 and is_forgetful(ti) else None
 
 
 def facts_of(context: Mapping[str, Any], *, retries: int, pushes_xcoms: bool, resumed: bool) -> TaskFacts:
@@ -125,8 +144,10 @@ def facts_of(context: Mapping[str, Any], *, retries: int, pushes_xcoms: bool, re
         place=place_of(ti),
         try_number=ti.try_number,
         base=base,
+        retries=retries,
         ti_id=str(ti.id),
         resumed=resumed,
+        is_forgetful=is_forgetful(ti),
         xcom_keys=keys,
         pushes_xcoms=pushes_xcoms,
         pushed_id=pushed_id if isinstance(pushed_id, str) else None,

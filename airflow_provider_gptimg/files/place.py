@@ -149,6 +149,19 @@ class Place:
                 raise IsADirectoryError("it is a folder")
             yield file
 
+    def exists(self) -> bool:
+        """Return whether there is such a file.
+
+        :raises OSError: PermissionError and others.
+        """
+        fs, path = self.fs, self.path
+        fs.invalidate_cache(path)
+        try:
+            fs.info(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def read(self) -> bytes:
         """Return the file's content.
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import COMPLETED, Generation
+from airflow_provider_gptimg.api.interruption import Interrupted
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.imports import has_listeners
-from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
+from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
 from airflow_provider_gptimg.compat.xcom import ASKED_KEY
 from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.attempt import Attempt
 from airflow_provider_gptimg.payment.decision import GENERATION_ID_KEY, Action, Decision, OnClear
-from airflow_provider_gptimg.payment.identity import fingerprint
+from airflow_provider_gptimg.payment.identity import Identity, fingerprint
 from airflow_provider_gptimg.payment.memory import Memory
 from airflow_provider_gptimg.payment.receipt import Receipt
-from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission
+from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission, latest_of
 from airflow_provider_gptimg.result import Result, asked, result_of
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
@@ -33,6 +35,7 @@ from airflow_provider_gptimg.tasks.waiting import (
     RESUME_PATIENCE,
     GenerationWait,
     check_place,
+    is_stored,
     storing,
 )
 
@@ -181,7 +184,8 @@ class GptImgGenerateOperator(GenerationWait):
             self._memory(context),
             durable=self.durable,
             on_clear=self.on_clear,
-            is_completed=self._is_completed,
+            is_completed=partial(self._is_completed, context),
+            was_given=partial(self._was_given, context),
             log=self.log,
         )
 
@@ -212,12 +216,14 @@ class GptImgGenerateOperator(GenerationWait):
             # An earlier attempt may have asked for something else, if the fingerprint leaves that open.
             facts = {**facts, **decision.asked, "submissions": receipt.submissions}
         ends_in_triggerer = may_defer and self._may_end_in_triggerer(wanted)
-        attempt.remember(
+        remember = partial(
+            attempt.remember,
             receipt,
             fingerprint=decision.fingerprint or "",
             asked=facts,
             ends_in_triggerer=ends_in_triggerer and not generation.is_final,
         )
+        remember()
         if self.do_xcom_push:
             ti.xcom_push(key=GENERATION_ID_KEY, value=generation.id)
         kept = Deferral(
@@ -230,7 +236,11 @@ class GptImgGenerateOperator(GenerationWait):
             returned=None if returned is None else dict(returned),
             ends_in_triggerer=ends_in_triggerer,
         )
-        return self._go_on(context, generation, kept, may_defer=may_defer)
+        try:
+            return self._go_on(context, generation, kept, may_defer=may_defer)
+        except Interrupted:
+            remember()  # on Airflow 3.4 the Clear that ends this attempt has discarded what it remembered
+            raise
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
         """Return the result of a generation that is over, and note that it was given."""
@@ -302,7 +312,7 @@ class GptImgGenerateOperator(GenerationWait):
             on_expired=self.on_expired,
             give_up_at=time.time() + self.timeout,
             clock=time.time,
-            report=lambda sentence: self.log.warning("%s", sentence),
+            report=self._warn,
             note=lambda sentence: self.log.info("%s", sentence),
         )
         submission = self.hook.run(reconciler.submit())
@@ -326,11 +336,34 @@ class GptImgGenerateOperator(GenerationWait):
         facts = facts_of(context, retries=self.retries or 0, pushes_xcoms=False, resumed=False)
         self._memory(context).amend(base=facts.base, given_by=facts.try_number)
 
-    def _is_completed(self, receipt: Receipt) -> bool:
+    def _is_completed(self, context: Context, receipt: Receipt) -> bool:
         try:
-            return self.look(receipt.generation_id, patience=RESUME_PATIENCE).status == COMPLETED
+            return self._was_completed(context, self.look(receipt.generation_id, patience=RESUME_PATIENCE))
         except GptImgNotFoundError:
             return True  # nothing is left of it to go on with
+
+    def _was_given(self, context: Context, identity: Identity) -> bool | None:
+        give_up_at = time.time() + self.timeout
+        flow = latest_of(identity.business_id, clock=time.time, give_up_at=give_up_at, report=self._warn)
+        latest = self.hook.run(flow)
+        if latest is None:
+            return None
+        if not self._was_completed(context, latest):
+            return False
+        wanted = TaskRequest.of(self)
+        return wanted.output_path is None or is_stored(
+            context, wanted.output_path, wanted.file_name, identity.digest
+        )
+
+    def _was_completed(self, context: Context, generation: Generation) -> bool:
+        """Whether a generation was completed before the Clear, as far as that can be told."""
+        if generation.status != COMPLETED:
+            return False
+        finished, cleared = generation.finished_at(time.time()), created_at(task_instance(context))
+        return finished is None or cleared is None or finished <= cleared
+
+    def _warn(self, sentence: str) -> None:
+        self.log.warning("%s", sentence)
 
     def _may_end_in_triggerer(self, wanted: TaskRequest) -> bool:
         """Whether nothing is left that only a worker does: asset events, files, XComs, listeners."""

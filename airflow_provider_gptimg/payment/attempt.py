@@ -11,6 +11,7 @@ from airflow_provider_gptimg.payment.decision import (
     Action,
     Decision,
     Facts,
+    Latest,
     OnClear,
     Record,
     Store,
@@ -32,8 +33,10 @@ class TaskFacts:
     place: Sequence[str]
     try_number: int
     base: int
+    retries: int = 0
     ti_id: str = ""
     resumed: bool = False
+    is_forgetful: bool = False
     xcom_keys: frozenset[str] | None = None
     pushes_xcoms: bool = True
     pushed_id: str | None = None
@@ -44,7 +47,8 @@ class Attempt:
     """One attempt, which knows its series from the start and its identity once it has a request.
 
     :param facts: all that decides what it does, as far as it is known.
-    :param series: the series that it belongs to.
+    :param series: the series that it belongs to, as far as it is known before there is a request.
+    :param was_given: see :meth:`begin`.
     """
 
     place: Sequence[str]
@@ -52,6 +56,7 @@ class Attempt:
     log: Any
     facts: Facts
     series: str
+    was_given: Callable[[Identity], bool | None]
 
     @classmethod
     def begin(
@@ -62,6 +67,7 @@ class Attempt:
         durable: bool,
         on_clear: OnClear,
         is_completed: Callable[[Receipt], bool],
+        was_given: Callable[[Identity], bool | None],
         log: Any,
     ) -> Attempt:
         """Return the attempt, after it has left the name of its series for later attempts.
@@ -72,18 +78,22 @@ class Attempt:
         :param on_clear: what a Clear after success means.
         :param is_completed: asks the service whether a generation is completed. It is called only for a task
             that may have ended in its triggerer.
+        :param was_given: asks the service whether the latest generation of an identity seems to have been
+            given; None if it knows none. It is called only if a Clear has emptied the task state store.
         :param log: a logger.
         """
         store, record = memory.recall()
         facts = Facts(
             try_number=task.try_number,
             base=task.base,
+            retries=task.retries,
             ti_id=task.ti_id,
             resumed=task.resumed,
             durable=durable,
             on_clear=on_clear,
             store=store,
             record=record,
+            is_forgetful=task.is_forgetful,
             xcom_keys=task.xcom_keys,
             pushes_xcoms=task.pushes_xcoms,
             pushed_id=task.pushed_id,
@@ -92,9 +102,9 @@ class Attempt:
         if decision.action is Action.ASK and decision.receipt:
             facts = replace(facts, is_completed=is_completed(decision.receipt))
             decision = decide(facts)
-        if durable and decision.action is not Action.REFUSE:
-            facts = replace(facts, is_recorded=_leave_series(facts, decision.series, memory))
-        return cls(task.place, memory, log, facts, decision.series)
+        attempt = cls(task.place, memory, log, facts, decision.series, was_given)
+        attempt._leave_series(decision)
+        return attempt
 
     def decide(self, fingerprint: str | None, problem: str | None = None) -> Decision:
         """Return what to do for a request, after saying in the log what it rests on.
@@ -104,6 +114,11 @@ class Attempt:
         """
         self.facts = replace(self.facts, fingerprint=fingerprint, problem=problem)
         decision = decide(self.facts)
+        if decision.action is Action.SEARCH:
+            self.facts = replace(self.facts, latest=self._search(decision.candidates, fingerprint))
+            decision = decide(self.facts)
+            self._leave_series(decision)
+            decision = decide(self.facts)
         for note in decision.notes if decision.action is not Action.REFUSE else ():
             self.log.info("%s", note)
         is_known = self.facts.record is not None and self.facts.record.receipt is not None
@@ -132,15 +147,26 @@ class Attempt:
             )
         )
 
+    def _search(self, candidates: Sequence[str], fingerprint: str | None) -> Latest:
+        for series in candidates if fingerprint else ():
+            was_given = self.was_given(Identity.of(self.place, series, fingerprint or ""))
+            if was_given is not None:
+                return Latest(series=series, is_given=was_given)
+        return Latest(series=FIRST_SERIES, is_given=False)
 
-def _leave_series(facts: Facts, series: str, memory: Memory) -> bool:
-    """Leave the name of a series, if a later attempt could not know it; return whether it can then."""
-    record, is_kept = facts.own_record, facts.store is Store.READABLE
-    is_named = record is not None and record.series == series
-    if series != FIRST_SERIES and not is_named:
-        is_kept = memory.keep(Record(series=series, base=facts.base, ti_id=facts.ti_id))
-        if not is_kept and facts.store is Store.READABLE and facts.told_keys is None:
-            return False
-    if not facts.resumed and (series != FIRST_SERIES or not is_kept):
-        memory.name_series(series)
-    return True
+    def _leave_series(self, decision: Decision) -> None:
+        """Leave the name of the series that was decided on, if a later attempt could not know it."""
+        self.series = decision.series
+        if not self.facts.durable or decision.action in (Action.REFUSE, Action.SEARCH):
+            return
+        facts, series, record = self.facts, self.series, self.facts.own_record
+        is_kept, is_named = facts.store is Store.READABLE, record is not None and record.series == series
+        # Where a Clear may empty the store, a record that is there says that none has.
+        if (series != FIRST_SERIES or facts.is_forgetful) and not is_named:
+            is_kept = self.memory.keep(Record(series=series, base=facts.base, ti_id=facts.ti_id))
+            is_lost = not is_kept and facts.store is Store.READABLE and facts.told_keys is None
+            if is_lost and (series != FIRST_SERIES or facts.latest is not None):
+                self.facts = replace(facts, is_recorded=False)
+                return
+        if not facts.resumed and (series != FIRST_SERIES or not is_kept):
+            self.memory.name_series(series)

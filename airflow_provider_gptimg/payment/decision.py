@@ -28,6 +28,9 @@ GENERATION_ID_KEY = "generation_id"
 RESULT_KEY = "return_value"
 """Airflow's key of a task's result: an attempt that pushed it has given its images."""
 
+MOST_CANDIDATES = 5
+"""So many series are looked for: each that the service does not know costs some seconds of look-ups."""
+
 OnClear = Literal["new", "continue"]
 """What a Clear of a task that succeeded means: a new image, or the same one again."""
 
@@ -65,6 +68,19 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Latest:
+    """What the service says of a task whose record was cleared with it.
+
+    :param series: the latest series that it knows a generation of.
+    :param is_given: whether that generation seems to have been given: it is completed, and stored if it was
+        to be stored.
+    """
+
+    series: str
+    is_given: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """All that decides who pays.
 
@@ -73,6 +89,7 @@ class Facts:
     :param try_number: its number, from 1.
     :param base: ``max_tries - retries``. Airflow leaves it alone over retries, and sets it to the number of
         attempts so far at a Clear. So it is 0 until the first Clear.
+    :param retries: how many the task has.
     :param ti_id: the id of the task instance.
     :param resumed: whether this attempt was deferred before, so that it has submitted already.
 
@@ -87,6 +104,8 @@ class Facts:
 
     :param store: whether there is a task state store, and whether it can be read.
     :param record: what it holds.
+    :param is_forgetful: whether a Clear may have emptied the store (3.4).
+    :param latest: what the service says, if only the service can tell; None while nobody has asked.
     :param xcom_keys: keys of the XComs that the attempt before had pushed; None if Airflow does not tell.
     :param pushes_xcoms: ``do_xcom_push`` of the task.
     :param pushed_id: the generation that this attempt pushed before it was deferred.
@@ -96,6 +115,7 @@ class Facts:
 
     try_number: int
     base: int
+    retries: int = 0
     ti_id: str = ""
     resumed: bool = False
     durable: bool = True
@@ -104,6 +124,8 @@ class Facts:
     problem: str | None = None
     store: Store = Store.MISSING
     record: Record | None = None
+    is_forgetful: bool = False
+    latest: Latest | None = None
     xcom_keys: frozenset[str] | None = None
     pushes_xcoms: bool = True
     pushed_id: str | None = None
@@ -145,6 +167,7 @@ class Standing(Enum):
     OWED = "the task was cleared, and its images had not been given yet"
     GIVEN = "the task was cleared after its images had been given"
     ASK = "the task was cleared; its trigger gave the images if the generation is completed"
+    SEARCH = "the task was cleared, and its record with it; the service knows what became of its images"
     UNKNOWN = "the task was cleared; nothing tells whether its images had been given"
     UNREADABLE = "the task was cleared; only the store could tell, and it cannot be read now"
     ALONE = "it stands alone, as durable=False says"
@@ -156,6 +179,7 @@ class Action(Enum):
     SUBMIT = "submit straight away: nothing can have been paid for"
     ATTACH = "look for what was paid first, and go on with it; submit only if there is nothing"
     ASK = "ask the service whether the generation of the receipt is completed, and decide again"
+    SEARCH = "ask the service for the latest generation of the candidates, and decide again"
     REFUSE = "fail, and pay nothing"
 
 
@@ -165,6 +189,7 @@ class Decision:
 
     :param series: the series that it belongs to.
     :param left_series: the series before it, if this one is new.
+    :param candidates: names of the series that the attempt before can have belonged to, the latest first.
     :param fingerprint: the request that it serves; None if that is not known yet.
     :param receipt: what was paid for, as far as it is remembered.
     :param asked: what the result repeats of the request that was paid for, if it is remembered.
@@ -174,6 +199,7 @@ class Decision:
     action: Action
     series: str
     left_series: str | None = None
+    candidates: tuple[str, ...] = ()
     fingerprint: str | None = None
     receipt: Receipt | None = None
     asked: Any = None
@@ -190,6 +216,8 @@ def decide(facts: Facts) -> Decision:
     if standing is Standing.ASK:
         record = facts.own_record
         return Decision(action=Action.ASK, series=last, receipt=record.receipt if record else None)
+    if standing is Standing.SEARCH:
+        return Decision(action=Action.SEARCH, series=last, candidates=_candidates(facts))
     series = _series(facts, standing, last)
     is_new = series != last
     decision = Decision(
@@ -211,7 +239,10 @@ def standing_of(facts: Facts) -> Standing:
     record = facts.own_record
     if not facts.is_first and facts.told_series is not None:
         return Standing.SAME  # the record may be older, if the attempt before could not write it
-    was_cleared = record.base != facts.base if record else facts.is_first and facts.base != 0
+    if record:
+        was_cleared = record.base != facts.base
+    else:  # where a Clear may empty the store, the attempt after it may have died before it left a record
+        was_cleared = facts.base != 0 and (facts.is_first or facts.is_forgetful)
     return _standing_after_a_clear(facts) if was_cleared else _standing_of_a_retry(facts)
 
 
@@ -226,11 +257,27 @@ def _standing_after_a_clear(facts: Facts) -> Standing:
         return Standing.OWED if was_retried or is_lost else Standing.GIVEN
     if facts.store is Store.UNREADABLE and facts.told_series is None:
         return Standing.UNREADABLE
-    if keys is not None:
-        return Standing.OWED
+    return Standing.OWED if keys is not None else _standing_by_the_service(facts)
+
+
+def _standing_by_the_service(facts: Facts) -> Standing:
+    """Return how an attempt after a Clear stands where only the service, if any, can tell."""
+    record = facts.own_record
     if record and record.ends_in_triggerer and facts.is_completed is not False:
         return Standing.GIVEN if facts.is_completed else Standing.ASK
+    if record is None and facts.is_forgetful and facts.store is Store.READABLE:
+        if facts.latest is None:
+            return Standing.SEARCH
+        is_own = facts.latest.series == str(facts.base)
+        is_given = facts.latest.is_given and not is_own and not _has_failed_to_the_end(facts)
+        return Standing.GIVEN if is_given else Standing.OWED
     return Standing.OWED if facts.store is Store.READABLE else Standing.UNKNOWN
+
+
+def _has_failed_to_the_end(facts: Facts) -> bool:
+    """Return whether a task with retries used up every try before the Clear. So it seems to have failed."""
+    begun = int(facts.latest.series) if facts.latest else 0
+    return facts.retries > 0 and (facts.base - begun) % (facts.retries + 1) == 0
 
 
 def _standing_of_a_retry(facts: Facts) -> Standing:
@@ -248,10 +295,19 @@ def _last_series(facts: Facts) -> str:
         return str(facts.told_series)
     if record := facts.own_record:
         return record.series
+    if facts.latest:
+        return facts.latest.series
     # After a Clear of which nothing is known, a retry belongs to the series that the Clear began.
     nothing_is_told = facts.store is Store.MISSING and facts.told_keys is None
     is_after_unknown = nothing_is_told and facts.base > 0 and not facts.is_first
     return str(facts.base) if is_after_unknown and facts.on_clear == "new" else FIRST_SERIES
+
+
+def _candidates(facts: Facts) -> tuple[str, ...]:
+    """Return the names of the series that the attempt before can have belonged to, the latest first."""
+    latest = facts.base - 1 if facts.is_first else facts.base
+    oldest = max(1, latest - MOST_CANDIDATES + 1)
+    return (*(str(base) for base in range(latest, oldest - 1, -1)), FIRST_SERIES)
 
 
 def _series(facts: Facts, standing: Standing, last: str) -> str:
@@ -300,6 +356,8 @@ def _notes(facts: Facts, standing: Standing, *, is_new: bool) -> tuple[str, ...]
         notes.append(f"{facts.store.value} Earlier attempts are found by client_business_id only.")
     if standing is Standing.UNKNOWN:
         notes.append(_UNKNOWN if is_new else _UNKNOWN_CONTINUED)
+    if facts.latest:
+        notes.append(_FORGOTTEN)
     if standing is Standing.GIVEN and is_new:
         named = f" Generation {left} is left as it is." if left else ""
         notes.append(
@@ -321,9 +379,14 @@ _UNKNOWN_CONTINUED = (
     "Nothing tells whether the task had succeeded before it was cleared. It goes on with what was paid for, "
     "as on_clear='continue' says."
 )
+_FORGOTTEN = (
+    "The Clear has discarded the task state, so the service was asked: a generation that is completed, and "
+    "stored if it was to be stored, counts as given, unless every try was used up. A Clear that keeps the "
+    "task state knows."
+)
 _UNRECORDED = (
-    "The task succeeded before it was cleared, so it makes a new image. That cannot be written into the task "
-    "state store, and a later attempt would pay once more. Nothing was submitted. A retry tries again."
+    "Which image this attempt makes cannot be written into the task state store, and a later attempt would "
+    "pay once more. Nothing was submitted. A retry tries again."
 )
 _UNREADABLE = (
     "The task was cleared, and the task state store cannot be read, so nothing tells what was paid for. "

@@ -205,38 +205,16 @@ class Reconciler:
     def _look_up(
         self, name: str, business_id: str | None = None, *, submitted_at: float | None = None
     ) -> Flow[Generation | None]:
-        """Ask for a generation until the service says clearly what it is, or over some seconds "unknown".
-
-        :param business_id: what the generation must be submitted as, if it says so at all.
-        :param submitted_at: when it was surely submitted, in Unix seconds: it may be unknown for a minute.
-        :raises ApiError: AMBIGUOUS where the service never answered clearly.
-        """
-        unclear: ApiError | None = None
-        is_early = False
-        for look_up in count():
-            if look_up >= len(LOOK_UP_PAUSES) and unclear is None and not is_early:
-                return None
-            if look_up >= MAX_LOOK_UPS and unclear is not None:
-                raise ApiError(
-                    Kind.AMBIGUOUS,
-                    f"Could not find out whether {name} was submitted before ({unclear.message}); not paying "
-                    "again. A retry of the task looks again.",
-                ) from unclear
-            yield Sleep(LOOK_UP_PAUSES[min(look_up, len(LOOK_UP_PAUSES) - 1)])
-            try:
-                found = yield from query(name, clock=self.clock, give_up_at=self.give_up_at, attempts=2)
-            except ApiError as error:
-                if error.kind in ENDS_A_WAIT and error.kind is not Kind.NOT_FOUND:
-                    raise
-                # A redirect or another refusal is somebody in between, and says nothing about the task.
-                unclear = None if error.kind is Kind.NOT_FOUND else error
-                is_early = is_not_yet(error, submitted_at, self.clock())
-                continue
-            if business_id is None or found.client_business_id in (None, business_id):
-                return found
-            self.report(f"The look-up of {name} returned another task ({found.client_business_id}): ignored.")
-            unclear, is_early = None, False
-        raise AssertionError
+        return (
+            yield from look_up(
+                name,
+                business_id,
+                submitted_at=submitted_at,
+                clock=self.clock,
+                give_up_at=self.give_up_at,
+                report=self.report,
+            )
+        )
 
     def _report_nothing_found(self, ordinal: int) -> None:
         sentence = (
@@ -271,3 +249,65 @@ class Reconciler:
     def _withdraw(self, *, surely: bool) -> None:
         if not self.may_submit():
             raise Withdrawn(surely=surely)
+
+
+def latest_of(
+    business_id: Callable[[int], str], *, clock: Clock, give_up_at: float, report: Callable[[str], None]
+) -> Flow[Generation | None]:
+    """Return the latest generation of an identity, None if the service knows none.
+
+    :raises ApiError: AMBIGUOUS where the service never answered clearly.
+    """
+    latest = None
+    for ordinal in range(1, MAX_ORDINALS + 1):
+        name = business_id(ordinal)
+        found = yield from look_up(name, name, clock=clock, give_up_at=give_up_at, report=report)
+        if found is None:
+            return latest
+        latest = found
+        if found.status != FAILED:  # only after a failure there is another one
+            return latest
+    return latest
+
+
+def look_up(
+    name: str,
+    business_id: str | None = None,
+    *,
+    submitted_at: float | None = None,
+    clock: Clock,
+    give_up_at: float,
+    report: Callable[[str], None],
+) -> Flow[Generation | None]:
+    """Ask for a generation until the service says clearly what it is, or over some seconds "unknown".
+
+    :param business_id: what the generation must be submitted as, if it says so at all.
+    :param submitted_at: when it was surely submitted, in Unix seconds: it may be unknown for a minute.
+    :raises ApiError: AMBIGUOUS where the service never answered clearly.
+    """
+    unclear: ApiError | None = None
+    is_early = False
+    for number in count():
+        if number >= len(LOOK_UP_PAUSES) and unclear is None and not is_early:
+            return None
+        if number >= MAX_LOOK_UPS and unclear is not None:
+            raise ApiError(
+                Kind.AMBIGUOUS,
+                f"Could not find out whether {name} was submitted before ({unclear.message}); not paying "
+                "again. A retry of the task looks again.",
+            ) from unclear
+        yield Sleep(LOOK_UP_PAUSES[min(number, len(LOOK_UP_PAUSES) - 1)])
+        try:
+            found = yield from query(name, clock=clock, give_up_at=give_up_at, attempts=2)
+        except ApiError as error:
+            if error.kind in ENDS_A_WAIT and error.kind is not Kind.NOT_FOUND:
+                raise
+            # A redirect or another refusal is somebody in between, and says nothing about the task.
+            unclear = None if error.kind is Kind.NOT_FOUND else error
+            is_early = is_not_yet(error, submitted_at, clock())
+            continue
+        if business_id is None or found.client_business_id in (None, business_id):
+            return found
+        report(f"The look-up of {name} returned another task ({found.client_business_id}): ignored.")
+        unclear, is_early = None, False
+    raise AssertionError

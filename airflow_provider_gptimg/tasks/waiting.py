@@ -12,6 +12,7 @@ from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.errors import LIVES
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.image_formats import MIME_TYPES
 from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.polling.schedule import kind_of
 from airflow_provider_gptimg.api.settings import Settings
@@ -19,6 +20,7 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortfall
@@ -246,3 +248,13 @@ def storing(
         size=pixels(model, size, resolution) if model and size and resolution else None,
         decode=verify_images,
     ).store
+
+
+def is_stored(context: Context, output_path: Any, file_name: Any, digest: str) -> bool:
+    """Return whether the first image of a task lies where it is stored; True if nobody may look."""
+    names = FileNames.of(file_name, task_instance(context), digest)
+    folder = Place.of(output_path)
+    try:
+        return any((folder / names.name(0, image_format)).exists() for image_format in MIME_TYPES)
+    except Exception:  # noqa: BLE001 - whatever a storage raises
+        return True

@@ -13,6 +13,7 @@ from airflow_provider_gptimg.payment.receipt import Receipt
 from tests.support.airflow_model import VERSIONS, TaskModel, Version
 
 OLDEST, WITH_STORE, NEWEST = VERSIONS
+NOBODY_ASKED = {"is_completed": lambda receipt: True, "was_given": lambda identity: None}
 RECEIPT = Receipt(generation_id="task_img_9", submitted_at=1790000000.0)
 
 
@@ -31,7 +32,7 @@ class Log:
 def begin(task: TaskModel, log: Log | None = None, **options: Any) -> tuple[Attempt, Decision]:
     """Run an attempt up to its decision."""
     log = log or Log()
-    given = {"durable": True, "on_clear": "new", "is_completed": lambda receipt: True, **options}
+    given = {"durable": True, "on_clear": "new", **NOBODY_ASKED, **options}
     attempt = Attempt.begin(task.start(), task.memory(log), log=log, **given)
     return attempt, attempt.decide("fox")
 
@@ -52,7 +53,7 @@ def test_a_life_of_retries_and_clears(version: Version) -> None:
     attempt, decision = begin(task)
     assert decision.action is Action.SUBMIT
     pay(task, attempt)
-    task.clear(running=False)  # it failed
+    task.clear(running=False, keeps_state=True)  # it failed
     for _ in range(2):
         attempt, again = begin(task)
         assert again.action is Action.ATTACH
@@ -64,10 +65,10 @@ def test_a_life_of_retries_and_clears(version: Version) -> None:
     assert crashed.series == decision.series
     pay(task, attempt)
     give(task)
-    task.clear(running=False)
+    task.clear(running=False, keeps_state=True)
     attempt, anew = begin(task)
     assert (anew.action, anew.left_series) == (Action.SUBMIT, decision.series)
-    task.clear(running=False)  # it died before it had paid, as far as it could say
+    task.clear(running=False, keeps_state=True)  # it died before it had paid, as far as it could say
     _, last = begin(task)
     assert (last.action, last.series) == (Action.ATTACH, anew.series)
 
@@ -102,7 +103,7 @@ def test_a_clear_that_pays_names_what_it_leaves() -> None:
     left = attempt.identity(decision).business_id(1)
     pay(task, attempt)
     give(task)
-    task.clear(running=False)
+    task.clear(running=False, keeps_state=True)
     begin(task, log)
     assert any(left in line for line in log.said)
 
@@ -111,7 +112,7 @@ def test_a_new_series_is_recorded_before_it_pays() -> None:
     task, log = TaskModel(NEWEST, pushes_xcoms=True), Log()
     pay(task, begin(task)[0])
     give(task)
-    task.clear(running=False)
+    task.clear(running=False, keeps_state=True)
     task.store.fails = {"set"}
     _, decision = begin(task, log)
     assert decision.action is Action.REFUSE
@@ -143,3 +144,22 @@ def test_an_xcom_that_cannot_be_pushed_is_said() -> None:
     log = Log()
     Memory(None, fails, log).name_series("0")
     assert "gptimg_series_0 cannot be pushed (RuntimeError)" in log.said[0]
+
+
+def test_after_a_clear_that_discards_the_task_state_the_service_is_asked() -> None:
+    task, given = TaskModel(NEWEST, pushes_xcoms=True, retries=0), {}
+
+    def begin_after_clear() -> tuple[Attempt, Decision]:
+        task.clear(running=False)
+        return begin(task, was_given=lambda identity: given.get(identity.digest))
+
+    attempt, first = begin(task)
+    given[attempt.identity(first).digest] = True
+    attempt, second = begin_after_clear()
+    assert (second.action, second.series) == (Action.SUBMIT, "1")
+    given[attempt.identity(second).digest] = False  # it failed
+    attempt, third = begin_after_clear()
+    assert (third.action, third.series) == (Action.ATTACH, "1")
+    given[attempt.identity(third).digest] = True
+    _, fourth = begin_after_clear()
+    assert (fourth.action, fourth.series) == (Action.SUBMIT, "3")

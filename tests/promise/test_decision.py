@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_gptimg.payment.decision import Action, Decision, Facts, Record, Store, decide
+from airflow_provider_gptimg.payment.decision import Action, Decision, Facts, Latest, Record, Store, decide
 from tests.support import decision_cases as cases
 from tests.support.decision_cases import CASES, Case, on
 
@@ -60,6 +60,33 @@ def test_it_fails_if_only_an_unreadable_store_could_tell(numbers: dict[str, int]
     decision = decide(on(cases.KEYLESS, numbers, store=Store.UNREADABLE))
     assert decision.action is Action.REFUSE
     assert "A retry reads the store again" in decision.notes[0]
+
+
+def test_only_the_service_can_tell_after_a_clear_that_discards_the_task_state() -> None:
+    first = decide(on(cases.KEYLESS, cases.CLEAR))
+    assert (first.action, first.candidates) == (Action.SEARCH, ("0",))
+    third = decide(on(cases.KEYLESS, try_number=4, base=3))
+    assert (third.action, third.candidates) == (Action.SEARCH, ("2", "1", "0"))
+    many = decide(on(cases.KEYLESS, try_number=100, base=99))
+    assert many.candidates == ("98", "97", "96", "95", "94", "0")
+    # The store of Airflow 3.3 outlives a Clear: no record there means that nothing was given.
+    remembering = replace(cases.KEYLESS, is_forgetful=False)
+    assert decide(on(remembering, cases.CLEAR)).action is Action.ATTACH
+
+
+@pytest.mark.parametrize(
+    ("base", "series", "is_new"), [(1, "0", True), (3, "0", False), (4, "0", True), (4, "1", False)]
+)
+def test_a_task_that_used_up_its_tries_seems_to_have_failed(base: int, series: str, is_new: bool) -> None:
+    latest = Latest(series=series, is_given=True)
+    cleared = decide(on(cases.KEYLESS, try_number=base + 1, base=base, retries=2, latest=latest))
+    assert cleared.series == (str(base) if is_new else series)
+
+
+def test_the_log_says_that_the_service_was_asked() -> None:
+    decision = decide(on(cases.KEYLESS, cases.CLEAR, latest=cases.GAVE))
+    assert "The Clear has discarded the task state" in decision.notes[0]
+    assert "makes a new image" in decision.notes[1]
 
 
 def test_a_deleted_run_of_the_same_name_is_another() -> None:

@@ -8,10 +8,11 @@ seconds and ends with a clear "unknown". So if the service knows business ids an
 seconds of its acceptance, no generation is ever accepted while an earlier one of its series is running or
 still has its images.
 
-Two things cannot be known, and then a second one may be paid for. If the service knows no business ids, or
+Three things cannot be known, and then a second one may be paid for. If the service knows no business ids, or
 shows a task later, nobody can tell whether an unanswered submission was accepted; the log says so first, and
 it never happens while a remembered generation is alive. And if an Airflow tells an attempt nothing at all (no
-store, no XComs), a Clear counts as one after success.
+store, no XComs), a Clear counts as one after success. If a Clear discards the task state
+(3.4), a generation that is completed counts as given.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from airflow_provider_gptimg.api.flows import Flow, Pace, Send, Sleep, T
 from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.payment.attempt import Attempt
-from airflow_provider_gptimg.payment.decision import Action, Decision
-from airflow_provider_gptimg.payment.identity import fingerprint
+from airflow_provider_gptimg.payment.decision import FIRST_SERIES, Action, Decision
+from airflow_provider_gptimg.payment.identity import Identity, fingerprint
 from airflow_provider_gptimg.payment.memory import KEY, read_record
 from airflow_provider_gptimg.payment.receipt import Receipt
-from airflow_provider_gptimg.payment.submission import Reconciler
+from airflow_provider_gptimg.payment.submission import Reconciler, latest_of
 from tests.support.airflow_model import VERSIONS, TaskModel, Version
 from tests.support.driving import Clock
 from tests.support.paying_service import LIFETIME, Service, Task
@@ -63,6 +64,7 @@ class Start(NamedTuple):
     """How an attempt of the task begins, and how it ends.
 
     :param clear: whether a user cleared the task before it. Otherwise it is a retry, if it can be one.
+    :param keeps_state: whether that Clear keeps the task state (3.4).
     :param gap: seconds before it.
     :param kill_at: the step at which its worker dies, 0 for none. A step is a request, a sleep, an access to
         the task state store, or the push of an XCom.
@@ -73,6 +75,7 @@ class Start(NamedTuple):
     """
 
     clear: bool
+    keeps_state: bool
     gap: float
     kill_at: int
     kill_late: bool
@@ -97,6 +100,7 @@ class Schedule(NamedTuple):
 STARTS = st.builds(
     Start,
     st.sampled_from([False] * 3 + [True]),
+    st.booleans(),
     st.sampled_from([0.0, 5.0, 300.0, 2_000.0, 100_000.0]),
     st.sampled_from([0] * 4 + list(range(1, 22))),
     st.booleans(),
@@ -144,6 +148,8 @@ class World:
 
     :param series: where the current series begins in the ledger.
     :param is_lost: whether nothing at all can tell an attempt to which series it belongs.
+    :param only_the_service_tells: whether nothing but the service knows of what was before a Clear.
+    :param named: the name of the current series.
     """
 
     schedule: Schedule
@@ -154,6 +160,8 @@ class World:
     accepted_in_attempt: int = 0
     series: int = 0
     is_lost: bool = False
+    only_the_service_tells: bool = False
+    named: str = FIRST_SERIES
     step: int = 0
     start: Start | None = None
 
@@ -220,7 +228,7 @@ class World:
         if start.store == "emptied":
             self.task.store.kept.clear()
         if start.clear:
-            self.clear()
+            self.clear(keeps_state=start.keeps_state)
         self.lose_what_is_lost(start)
         self.task.store.fails = {start.store} & {"get", "set"}
         self.start = start
@@ -241,11 +249,16 @@ class World:
             self.is_lost = True  # it ended before it could say that it began another series
         return done
 
-    def clear(self) -> None:
+    def clear(self, *, keeps_state: bool) -> None:
         self.totals.cleared += 1
-        self.task.clear(running=False)
-        if self.is_given and self.schedule.on_clear == "new":
-            self.series, self.log = len(self.service.ledger), []
+        was_given = self.is_given
+        self.task.clear(running=False, keeps_state=keeps_state)
+        self.only_the_service_tells = self.task.version.is_forgetful and not self.task.store.kept
+        if was_given and self.schedule.on_clear == "new" and not self.only_the_service_tells:
+            self.begin_series()
+
+    def begin_series(self) -> None:
+        self.series, self.log = len(self.service.ledger), []
 
     @property
     def is_given(self) -> bool:
@@ -261,8 +274,10 @@ class World:
         return not task.fails and task.done_at <= self.clock()
 
     def lose_what_is_lost(self, start: Start) -> None:
-        """The name of a later series is lost with an emptied store, if no XComs are told."""
-        if self.series > 0 and start.store == "emptied" and self.only_the_store_tells:
+        """What followed a Clear is lost with an emptied store, if no XComs tell it."""
+        nothing_is_told = self.only_the_store_tells or not self.task.xcoms
+        was_cleared = self.task.max_tries > self.task.retries
+        if was_cleared and start.store == "emptied" and nothing_is_told:
             self.is_lost = True
 
     @property
@@ -277,11 +292,15 @@ class World:
             durable=True,
             on_clear=self.schedule.on_clear,  # type: ignore[arg-type]
             is_completed=self.is_completed,
+            was_given=self.was_given,
             log=SILENT,
         )
         decision = self.decision = attempt.decide(fingerprint(REQUEST, "c"))
         if decision.action is Action.REFUSE:
             raise ApiError(Kind.AMBIGUOUS, decision.notes[0])
+        if self.only_the_service_tells and decision.series != self.named:
+            self.begin_series()
+        self.only_the_service_tells, self.named = False, decision.series
         reconciler = Reconciler(
             request=REQUEST,
             business_id=attempt.identity(decision).business_id,
@@ -324,9 +343,18 @@ class World:
         )
         is_completed = self.drive(look).status == COMPLETED
         if is_completed and self.schedule.on_clear == "new":
-            # Its trigger may have given it unseen, even after the task was cleared.
-            self.series, self.log = len(self.service.ledger), []
+            self.begin_series()  # its trigger may have given it unseen, even after the task was cleared
         return is_completed
+
+    def was_given(self, identity: Identity) -> bool | None:
+        flow = latest_of(
+            identity.business_id,
+            clock=self.clock,
+            give_up_at=self.clock() + PATIENCE,
+            report=self.log.append,
+        )
+        latest = self.drive(flow)
+        return None if latest is None else latest.status == COMPLETED
 
     # --- the machinery
 
@@ -381,7 +409,16 @@ def play(schedule: Schedule, totals: Totals) -> None:
             is_over = (isinstance(done, Generation) and not start.crash) or is_undecided(done)
     # From here on everything behaves, and the task has retries left.
     world.faults = iter(())
-    well = Start(False, 1_000.0, 0, kill_late=False, in_triggerer=False, store="fine", crash=False)
+    well = Start(
+        clear=False,
+        keeps_state=False,
+        gap=1_000.0,
+        kill_at=0,
+        kill_late=False,
+        in_triggerer=False,
+        store="fine",
+        crash=False,
+    )
     for _ in range(len(schedule.outcomes) + 3):
         if isinstance(done, Generation):
             return

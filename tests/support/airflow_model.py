@@ -17,18 +17,20 @@ class Version:
     :param has_store: whether it has a task state store (3.3 and later).
     :param tells_keys: whether it tells the keys of the XComs of the attempt before (3.0 to 3.3).
     :param counts_every_clear: whether a Clear of a running task changes ``max_tries`` (3.4).
+    :param is_forgetful: whether a Clear empties the task state store, unless it is asked not to (3.4).
     """
 
     name: str
     has_store: bool
     tells_keys: bool
     counts_every_clear: bool
+    is_forgetful: bool = False
 
 
 VERSIONS = (
     Version("3.0 to 3.2", has_store=False, tells_keys=True, counts_every_clear=False),
     Version("3.3", has_store=True, tells_keys=True, counts_every_clear=False),
-    Version("3.4", has_store=True, tells_keys=False, counts_every_clear=True),
+    Version("3.4", has_store=True, tells_keys=False, counts_every_clear=True, is_forgetful=True),
 )
 
 
@@ -75,8 +77,10 @@ class TaskModel:
         self.max_tries = self.retries
         self.store = Store(self.before)
 
-    def clear(self, *, running: bool) -> None:
+    def clear(self, *, running: bool, keeps_state: bool = False) -> None:
         """Clear the task, as ``clear_task_instances`` does."""
+        if self.version.is_forgetful and not keeps_state:
+            self.store.kept.clear()
         if not running or self.version.counts_every_clear:
             self.max_tries = self.try_number + self.retries
 
@@ -89,7 +93,9 @@ class TaskModel:
             place=("dag", "run", "task", "-1"),
             try_number=self.try_number,
             base=self.max_tries - self.retries,
+            retries=self.retries,
             ti_id="id" if self.version.tells_keys else f"id-{self.try_number}",
+            is_forgetful=self.version.is_forgetful,
             xcom_keys=keys,
             pushes_xcoms=self.pushes_xcoms,
         )

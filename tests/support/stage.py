@@ -17,9 +17,11 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import psutil
+from airflow.api_fastapi.core_api.datamodels.task_instances import ClearTaskInstancesBody
 from PIL import Image
 
 from airflow_provider_gptimg.emulator.remote import Remote
@@ -30,6 +32,8 @@ from dev.stack import AirflowStack
 T = TypeVar("T")
 Account = Callable[[], list[dict[str, Any]]]
 """Tells what was paid for with one API key, the oldest submission first."""
+
+CLEARS_FORGET = "keep_task_state" in ClearTaskInstancesBody.model_fields
 
 _NUMBERS = itertools.count()
 PATIENCE = 240
@@ -47,6 +51,11 @@ class Actor:
         self.emulator = emulator
         self.submissions = submissions
         self._stage = stage
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a Clear of this stage discards the task state."""
+        return CLEARS_FORGET and not self._stage.clear_options.get("keep_task_state")
 
     def beside(self, task_id: str, map_index: int = UNMAPPED) -> Actor:
         """Return another task of the same run."""
@@ -105,7 +114,7 @@ class Actor:
 
     def clear(self, **options: Any) -> None:
         """Clear the task as the UI does."""
-        self.task.clear(**options)
+        self.task.clear(**{**self._stage.clear_options, **options})
 
     def log(self) -> str:
         """Return the logs of all attempts."""
@@ -126,13 +135,20 @@ class Stage:
 
     :param folder: where fault points are told.
     :param emulators: the emulator that each task works with.
+    :param clear_options: what every Clear of a story asks for, besides its task.
     """
 
     def __init__(
-        self, stack: AirflowStack, dag_id: str, folder: Path, emulators: Mapping[str, Remote]
+        self,
+        stack: AirflowStack,
+        dag_id: str,
+        folder: Path,
+        emulators: Mapping[str, Remote],
+        clear_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.stack = stack
         self.folder = folder
+        self.clear_options = clear_options
         self._emulators = emulators
         self._accounts = {name: open_account(stack, name, place) for name, place in emulators.items()}
         self._lock = threading.Lock()
@@ -165,8 +181,15 @@ def open_account(stack: AirflowStack, task_id: str, emulator: Remote) -> Account
         "password": key,
         "extra": json.dumps({"timeout": PATIENCE}),  # who is killed in a call must not have given it up
     }
-    stack.api.request("POST", "/connections", json=connection)
+    write(stack, "connections", connection)
     return lambda: [row for row in emulator.ledger()["submissions"] if row["key_tail"] == key[-4:]]
+
+
+def write(stack: AirflowStack, kind: str, entity: dict[str, Any]) -> None:
+    """Write a connection or a variable, in place of one of the same name."""
+    action = {"action": "create", "entities": [entity], "action_on_existence": "overwrite"}
+    answer = stack.api.request("PATCH", f"/{kind}", json={"actions": [action]})
+    assert not answer["create"]["errors"], answer
 
 
 def side_by_side(

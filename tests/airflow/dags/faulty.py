@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -73,7 +73,8 @@ class FaultyGenerate(GptImgGenerateOperator):
         if self._file is None or not _tell(self._file.with_name(f"{self._file.name}.{point}")):
             return
         if point == self.stop_at:
-            threading.Event().wait(PATIENCE)
+            with self.hook.interruption.reaches() if point.endswith("_look") else nullcontext():
+                threading.Event().wait(PATIENCE)
             raise TimeoutError(f"nobody killed this task at {point!r}")
 
 
