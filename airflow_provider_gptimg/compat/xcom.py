@@ -32,7 +32,7 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     """
     from airflow.sdk.execution_time.xcom import XCom
 
-    if ti is None or XCom is not _own_xcom() or not hasattr(XCom, "aset"):
+    if ti is None or not writes_from_triggerer():
         log.info("Nothing here can write XComs from the triggerer: the task is resumed on a worker instead.")
         return False
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
@@ -49,10 +49,12 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     return True
 
 
-def _own_xcom() -> Any:
-    """Return Airflow's own XCom backend; None on an Airflow (3.0) that keeps it elsewhere."""
+def writes_from_triggerer() -> bool:
+    """Return whether XComs can be written from the event loop: by Airflow's own backend, from 3.1 on."""
+    from airflow.sdk.execution_time.xcom import XCom
+
     try:
         from airflow.sdk.bases.xcom import BaseXCom
-    except ImportError:
-        return None
-    return BaseXCom
+    except ImportError:  # Airflow 3.0
+        return False
+    return XCom is BaseXCom and hasattr(XCom, "aset")

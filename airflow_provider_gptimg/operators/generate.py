@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,9 +13,7 @@ from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.interruption import Interrupted
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
-from airflow_provider_gptimg.compat.imports import has_listeners
 from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
-from airflow_provider_gptimg.compat.xcom import ASKED_KEY
 from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
@@ -26,6 +25,7 @@ from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission, latest_of
 from airflow_provider_gptimg.result import Result, asked, result_of
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.ending import ends_in_triggerer
 from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
 from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
 from airflow_provider_gptimg.tasks.request import TaskRequest
@@ -75,8 +75,9 @@ class GptImgGenerateOperator(GenerationWait):
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
     :param deferrable: wait in the triggerer instead of on the worker.
-    :param end_from_trigger: end the task in the triggerer too, where that can be done: no second
-        worker start. Not with asset outlets, whose events only a worker sends, nor with ``output_path``.
+    :param end_from_trigger: end the task in the triggerer too, which saves the second start of a worker. A
+        task with work left that only a worker does is resumed all the same, and its log says what that is:
+        ``output_path``, outlets, ``on_success_callback``, ``post_execute`` and some others.
     :param poll_interval: seconds between two looks at the generation.
     :param timeout: seconds the generation may take, from its submission.
     :param durable: False lets every attempt submit anew, and so pay again.
@@ -121,7 +122,7 @@ class GptImgGenerateOperator(GenerationWait):
         conn_id: str | XComArg = GptImgHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = True,
-        end_from_trigger: bool = False,
+        end_from_trigger: bool = True,
         poll_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
         durable: bool = True,
@@ -215,13 +216,18 @@ class GptImgGenerateOperator(GenerationWait):
         if decision.asked and decision.receipt and decision.receipt.generation_id == generation.id:
             # An earlier attempt may have asked for something else, if the fingerprint leaves that open.
             facts = {**facts, **decision.asked, "submissions": receipt.submissions}
-        ends_in_triggerer = may_defer and self._may_end_in_triggerer(wanted)
+        may_end_there = self._end_from_trigger and self.deferrable and self.wait_for_completion and may_defer
+        ends_there = (
+            may_end_there
+            and not generation.is_final
+            and ends_in_triggerer(self, stores=wanted.output_path is not None)
+        )
         remember = partial(
             attempt.remember,
             receipt,
             fingerprint=decision.fingerprint or "",
             asked=facts,
-            ends_in_triggerer=ends_in_triggerer and not generation.is_final,
+            ends_in_triggerer=ends_there,
         )
         remember()
         if self.do_xcom_push:
@@ -234,7 +240,7 @@ class GptImgGenerateOperator(GenerationWait):
             submitted_at=receipt.submitted_at,
             digest=digest,
             returned=None if returned is None else dict(returned),
-            ends_in_triggerer=ends_in_triggerer,
+            ends_in_triggerer=ends_there,
         )
         try:
             return self._go_on(context, generation, kept, may_defer=may_defer)
@@ -266,7 +272,7 @@ class GptImgGenerateOperator(GenerationWait):
         """Go on after a deferral; from here on no trigger ends the task."""
         if kept.ends_in_triggerer:
             self._memory(context).amend(ends_in_triggerer=False)
-        return super().resume(context, kept, event)
+        return super().resume(context, replace(kept, ends_in_triggerer=False), event)
 
     def check_storage(self, context: Context, wanted: TaskRequest) -> None:
         """Check what concerns the storing before anything is paid.
@@ -295,8 +301,6 @@ class GptImgGenerateOperator(GenerationWait):
             return self.result
         if not generation.is_final:
             if self.deferrable and may_defer:
-                if kept.ends_in_triggerer:
-                    task_instance(context).xcom_push(key=ASKED_KEY, value=kept.asked)
                 self.defer_wait(context, kept)
             generation = self.wait_here(kept)
         return self.hand_on(context, generation, kept)
@@ -364,19 +368,6 @@ class GptImgGenerateOperator(GenerationWait):
 
     def _warn(self, sentence: str) -> None:
         self.log.warning("%s", sentence)
-
-    def _may_end_in_triggerer(self, wanted: TaskRequest) -> bool:
-        """Whether nothing is left that only a worker does: asset events, files, XComs, listeners."""
-        if not (self._end_from_trigger and self.deferrable and self.wait_for_completion):
-            return False
-        mapped_over = next(iter(self.iter_mapped_dependants()), None) is not None
-        one_xcom = self.do_xcom_push and not self.pushes_each_output
-        if self.outlets or wanted.output_path or mapped_over or not one_xcom or has_listeners():
-            self.log.info(
-                "The task has work left for a worker: it is resumed instead of ended in the triggerer."
-            )
-            return False
-        return True
 
 
 def problem_of(request: GenerationRequest) -> str | None:

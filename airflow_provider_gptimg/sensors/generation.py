@@ -22,6 +22,7 @@ from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Result, asked_in, generation_id_in, submitted_at_in
 from airflow_provider_gptimg.tasks.deferral import Deferral
+from airflow_provider_gptimg.tasks.ending import ends_in_triggerer
 from airflow_provider_gptimg.tasks.nothing import check_nothing
 from airflow_provider_gptimg.tasks.parameters import templated
 from airflow_provider_gptimg.tasks.templates import templates_named
@@ -41,6 +42,8 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         ``wait_for_completion=False`` returned: then the result repeats prompt and size too. (templated)
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param deferrable: wait in the triggerer. True unless a ``mode`` is given.
+    :param end_from_trigger: end the sensor in the triggerer too, as
+        :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` does.
     :param poke_interval: seconds between two looks.
     :param timeout: seconds from the first look.
     """
@@ -55,6 +58,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         generation_id: str | Mapping[str, Any] | XComArg,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
         deferrable: bool | None = None,
+        end_from_trigger: bool = True,
         poke_interval: float = 5.0,
         timeout: float = WAIT_LIMIT,
         **kwargs: Any,
@@ -65,6 +69,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         # From default_args it is not among the arguments here.
         has_mode = "mode" in kwargs or self.mode != "poke"
         self.deferrable = not has_mode if deferrable is None else deferrable
+        self._end_from_trigger = end_from_trigger  # for the name, see the operator
 
     @property
     def pace(self) -> Pace:
@@ -95,6 +100,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
             try_number=task_instance(context).try_number,
             asked=asked_in(self.generation_id),
             submitted_at=submitted_at_in(self.generation_id),
+            ends_in_triggerer=may_defer and self._end_from_trigger and ends_in_triggerer(self),
         )
         if may_defer:
             self.defer_wait(context, kept)

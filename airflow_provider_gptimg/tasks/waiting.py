@@ -18,6 +18,7 @@ from airflow_provider_gptimg.api.polling.schedule import kind_of
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
+from airflow_provider_gptimg.compat.xcom import ASKED_KEY
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
@@ -102,6 +103,8 @@ class GenerationWait(GptImgTask):
     def defer_wait(self, context: Context, kept: Deferral) -> NoReturn:
         """Give the worker back and wait in the triggerer."""
         ti, pace, deadline = task_instance(context), self.pace, kept.deadline
+        if kept.ends_in_triggerer:
+            ti.xcom_push(key=ASKED_KEY, value=kept.asked)
         self.operator_extra_links = links_of(self.n)
         if self.execution_timeout is not None:
             # Airflow 3 measures each stay on a worker for itself, and nothing in between.

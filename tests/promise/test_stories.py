@@ -44,7 +44,10 @@ RESULT = {
 
 pytestmark = pytest.mark.usefixtures("database", "quick")
 
-WAYS = ["sync", "deferred", "end_from_trigger", "sensor_poke", "sensor_reschedule", "sensor_deferred"]
+WAYS = [
+    *("sync", "deferred", "end_from_trigger"),
+    *("sensor_poke", "sensor_reschedule", "sensor_deferred", "sensor_end_from_trigger"),
+]
 
 
 @dataclass

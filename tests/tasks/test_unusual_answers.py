@@ -37,7 +37,10 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, **extra: Any) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(described))
 
 
-WAYS = ["sync", "deferred", "end_from_trigger", "sensor_poke", "sensor_reschedule", "sensor_deferred"]
+WAYS = [
+    *("sync", "deferred", "end_from_trigger"),
+    *("sensor_poke", "sensor_reschedule", "sensor_deferred", "sensor_end_from_trigger"),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -85,14 +85,16 @@ def way(name: str, **arguments: Any) -> Iterator[None]:
 with way("sync"):
     operator(deferrable=False)
 with way("deferred"):
-    operator()
+    operator(end_from_trigger=False)
 with way("end_from_trigger"):
-    operator(end_from_trigger=True)
+    operator()
 with way("sensor_poke"):
     sensor(mode="poke")
 with way("sensor_reschedule"):
     sensor(mode="reschedule")
 with way("sensor_deferred"):
+    sensor(end_from_trigger=False)
+with way("sensor_end_from_trigger"):
     sensor()
 with way("sensor_poke_soft"):
     sensor(mode="poke", soft_fail=True)
@@ -113,11 +115,11 @@ with way("model_of_the_connection"):
 with way("n_is_text"):
     operator(n="{{ 1 + 1 }}")
 with way("no_xcom"):
-    operator(do_xcom_push=False, end_from_trigger=True)
+    operator(do_xcom_push=False)
 with way("patient_deferred"):
-    operator(timeout=PATIENCE)
+    operator(end_from_trigger=False, timeout=PATIENCE)
 with way("patient_end_from_trigger"):
-    operator(end_from_trigger=True, timeout=PATIENCE)
+    operator(timeout=PATIENCE)
 with way("patient_sensor_deferred"):
     sensor(timeout=PATIENCE)
 with way("trigger_lost"):

@@ -1,0 +1,48 @@
+"""Where a task ends: in the triggerer, or on a worker that is started for it once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_gptimg.compat.imports import has_listeners
+from airflow_provider_gptimg.compat.xcom import writes_from_triggerer
+
+
+def ends_in_triggerer(task: Any, *, stores: bool = False) -> bool:
+    """Return whether nothing is left of a task that only a worker does; the log says what it is.
+
+    :param task: an operator or a sensor of this provider.
+    :param stores: whether it stores its images.
+    """
+    left = [*(["output_path"] if stores else []), *left_for_a_worker(task)]
+    if left:
+        task.log.info("A worker is started once more to end this task, because of %s.", ", ".join(left))
+    return not left
+
+
+def left_for_a_worker(task: Any) -> Iterator[str]:
+    """Yield what an operator has that Airflow does on a worker only, when a task has succeeded.
+
+    Each was seen to be dropped for a task that ends from its trigger, on Airflow 3.1 to 3.4.
+    """
+    if not writes_from_triggerer():
+        yield "the XCom backend"  # Airflow 3.0's, or one of the user's own, which may hold up the event loop
+    if not task.do_xcom_push:
+        yield "do_xcom_push=False"  # what the worker leaves for the trigger is an XCom
+    if task.pushes_each_output:
+        yield "multiple_outputs"
+    if task.outlets:
+        yield "outlets"
+    if task.on_success_callback:
+        yield "on_success_callback"
+    if task._post_execute_hook or type(task).post_execute is not BaseOperator.post_execute:
+        yield "post_execute"
+    if task.map_index_template:
+        yield "map_index_template"  # it may show what the task has made
+    if next(iter(task.iter_mapped_dependants()), None) is not None:
+        yield "tasks that are mapped over its result"
+    if has_listeners():
+        yield "a listener"
