@@ -176,11 +176,13 @@ def look(
     clock: Clock,
     submitted_at: float | None = None,
     worth: Worth | None = None,
+    on_failed_look: Callable[[ApiError], None] = lambda error: None,
 ) -> Flow[Generation]:
     """Look at a generation until one look succeeds, tolerating a few failures in a row.
 
     :param submitted_at: when we submitted it, in Unix seconds, where that is known: for a minute after
         that, a generation that the service does not know is one more "not yet".
+    :param on_failed_look: told of each look that failed and is repeated.
     :raises ApiError: at once for what no further look can mend (401, 403, 404), after too many failures
         in a row, or TIMEOUT if the last look at the deadline failed too.
     """
@@ -204,6 +206,7 @@ def look(
                     error.kind = Kind.UNAVAILABLE  # of a look, not of what was submitted: a retry may help
                 raise
             pause = max(pace.pause(max(1, failures)), error.retry_after or 0.0)
+            on_failed_look(error)
         yield Sleep(_until(deadline, pause, clock))
 
 
@@ -217,6 +220,7 @@ def wait(
     submitted_at: float | None = None,
     course: Course | None = None,
     on_unknown_status: Callable[[str], None] = lambda status: None,
+    on_failed_look: Callable[[ApiError], None] = lambda error: None,
 ) -> Flow[Generation]:
     """Wait until a generation is completed, and return it with its images.
 
@@ -225,6 +229,7 @@ def wait(
     :param submitted_at: as for :func:`look`.
     :param course: what is known of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
+    :param on_failed_look: as for :func:`look`.
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
     """
     looks, unknown = 0, set()
@@ -238,6 +243,7 @@ def wait(
             clock=clock,
             submitted_at=submitted_at,
             worth=course.worth if course else None,
+            on_failed_look=on_failed_look,
         )
         looks += 1
         if course:

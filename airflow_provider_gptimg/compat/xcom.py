@@ -43,6 +43,11 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
             log.warning("%s", line)
         await XCom.aset(key="urls", value=result["urls"], **where)
         await XCom.aset(key=XCom.XCOM_RETURN_KEY, value=result, **where)
+        log.info(
+            "Generation %s is completed with %d image(s). The task ends in the triggerer.",
+            generation.id,
+            len(result["urls"]),
+        )
     except Exception:
         log.exception("Could not end the task from the triggerer; it is resumed on a worker instead.")
         return False

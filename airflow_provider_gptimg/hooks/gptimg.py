@@ -213,6 +213,7 @@ class GptImgHook(BaseHook):
                 submitted_at=since,
                 course=course,
                 on_unknown_status=self.log_unknown_status(generation_id),
+                on_failed_look=self.log_failed_look(generation_id),
             )
         )
 
@@ -250,6 +251,12 @@ class GptImgHook(BaseHook):
         """Return what a wait calls for a status that the contract does not name."""
         return lambda status: self.log.warning(
             "Generation %s has the unknown status %r: taken as still running.", generation_id, status
+        )
+
+    def log_failed_look(self, generation_id: str) -> Callable[[ApiError], None]:
+        """Return what a wait calls for a look that failed and is repeated."""
+        return lambda error: self.log.info(
+            "A look at generation %s failed, and is repeated: %s", generation_id, error
         )
 
     def log_unchecked(self, sizes: Collection[tuple[str, str]]) -> None:

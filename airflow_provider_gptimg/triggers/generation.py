@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
+import pendulum
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_gptimg.api import flows
@@ -112,6 +113,10 @@ class GptImgGenerationTrigger(HoldingTrigger):
 
     async def _watch(self) -> tuple[Generation | None, dict[str, Any]]:
         began = time.time()
+        until = pendulum.from_timestamp(self.deadline).to_iso8601_string()
+        self.log.info(
+            "Waiting for generation %s in the triggerer, until %s at most.", self.generation_id, until
+        )
         # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
         # thousand over, does not do everything at once.
         pause = min(self.first_look_after, self.held_back_for, self.deadline - began)
@@ -137,6 +142,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
                         first_look_after=self._first_look(course, time.time() - began),
                         course=course,
                         on_unknown_status=hook.log_unknown_status(self.generation_id),
+                        on_failed_look=hook.log_failed_look(self.generation_id),
                     )
                 )
         except ApiError as error:

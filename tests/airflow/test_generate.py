@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
+from dev.processes import wait_until
 
 RESULT_KEYS = {
     "generation_id",
@@ -28,8 +30,8 @@ RESULT_KEYS = {
 @pytest.fixture(scope="module")
 def run(airflow_stack, emulator_process, tmp_path_factory):
     emulator_process.reset()
-    folder = tmp_path_factory.mktemp("stored").as_uri()
-    run = airflow_stack.api.start_dag("images", conf={"folder": folder})
+    folder, called = tmp_path_factory.mktemp("stored").as_uri(), tmp_path_factory.mktemp("called")
+    run = airflow_stack.api.start_dag("images", conf={"folder": folder, "called": str(called)})
     assert run.wait(180) == "success", run.describe()
     return run
 
@@ -37,9 +39,9 @@ def run(airflow_stack, emulator_process, tmp_path_factory):
 def test_every_way_succeeds_and_each_image_is_paid_once(run, emulator_process):
     assert set(run.states().values()) == {"success"}
     ledger = emulator_process.ledger()
-    assert len(ledger["submissions"]) == 10
+    assert len(ledger["submissions"]) == 14
     assert {row["status"] for row in ledger["submissions"]} == {"completed"}
-    assert len({row["client_business_id"] for row in ledger["submissions"]}) == 10
+    assert len({row["client_business_id"] for row in ledger["submissions"]}) == 14
     assert all(row["client_business_id"].startswith("af-") for row in ledger["submissions"])
 
 
@@ -67,15 +69,29 @@ def test_mapped_results_name_their_own_prompt(run):
 
 
 def test_ended_from_the_trigger_needs_no_second_worker(run):
-    """A worker that resumes says so in the task's log."""
     from airflow.sdk.execution_time.xcom import XCom
 
     if not hasattr(XCom, "aset"):
         pytest.skip("this Airflow cannot write an XCom from the triggerer: the task is resumed instead")
-    said = "is completed with"
-    assert said in run.task("single").log()
-    assert said not in run.task("ended").log()
-    assert said not in run.task("mapped", 1).log()
+    said = "The task ends in the triggerer"
+    assert said not in run.task("single").log()
+    for task in (run.task("ended"), run.task("mapped", 1), run.task("sensed")):
+        log = task.log()
+        assert said in log
+        assert "Waiting for generation" in log
+        assert log.count("Filling up the DagBag") == 1  # which every worker says
+
+
+def test_nothing_is_lost_that_only_a_worker_does(run):
+    """It is resumed for them; see tests/tasks/test_ending.py."""
+    wanted, conf = {"on_success_callback", "post_execute", "method"}, run.api.request("GET", run.path)["conf"]
+
+    def called():
+        return {path.name for path in Path(conf["called"]).iterdir()}
+
+    wait_until(lambda: called() == wanted, 60, lambda: f"called were {called()}")  # the DAG processor's time
+    shown = [ti["rendered_map_index"] for ti in run.tasks("named")]
+    assert shown == ["gpt-image-2: a red fox", "gpt-image-2: a blue whale"]
 
 
 def test_outlets_make_the_task_resume(run):
@@ -85,7 +101,6 @@ def test_outlets_make_the_task_resume(run):
 
 
 def test_an_output_path_makes_the_task_resume_and_store(run):
-    from pathlib import Path
     from urllib.parse import urlsplit
 
     result = run.task("stored").xcom()
@@ -111,7 +126,7 @@ def test_the_urls_open_as_pictures_of_the_right_size(run):
 
 def test_the_sensor_hands_on_what_the_operator_would(run):
     sensed, by_id = run.task("sensed").xcom(), run.task("sensed_by_id").xcom()
-    assert sensed["prompt"] == "a bridge"
+    assert sensed["prompt"] == "[slow] a bridge"
     only_the_submitter_knows = {"prompt", "size", "resolution", "submissions"}
     assert {key for key in sensed if sensed[key] != by_id[key]} == only_the_submitter_knows
 

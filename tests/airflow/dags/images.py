@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Asset, task
@@ -28,6 +30,15 @@ class LosesItsTrigger(GptImgGenerateOperator):
         return super().defer(trigger=LostTrigger(), **how)
 
 
+def leave_a_file(name, context, result=None):
+    Path(context["dag_run"].conf["called"], name).touch()
+
+
+class Reporting(GptImgGenerateOperator):
+    def post_execute(self, context, result=None):
+        leave_a_file("method", context)
+
+
 with DAG("images", schedule=None):
 
     @task
@@ -49,36 +60,51 @@ with DAG("images", schedule=None):
         return "a prompt from upstream"
 
     single = GptImgGenerateOperator(
-        task_id="single", prompt="a lighthouse", size="16:9", resolution="2K", n=2
+        task_id="single",
+        prompt="a lighthouse",
+        size="16:9",
+        resolution="2K",
+        n=2,
+        end_from_trigger=False,
     )
     types.override(task_id="single_types")(single.output["urls"], single.output)
 
-    ended = GptImgGenerateOperator(task_id="ended", prompt="a comet", end_from_trigger=True)
+    ended = GptImgGenerateOperator(task_id="ended", prompt="a comet")
     types.override(task_id="ended_types")(ended.output["urls"], ended.output)
 
-    GptImgGenerateOperator(
-        task_id="ended_with_outlet", prompt="a postcard", end_from_trigger=True, outlets=[Asset("postcards")]
-    )
+    GptImgGenerateOperator(task_id="ended_with_outlet", prompt="a postcard", outlets=[Asset("postcards")])
 
     GptImgGenerateOperator(
         task_id="stored",
         prompt="a harbour",
         output_path="{{ dag_run.conf['folder'] }}",
-        end_from_trigger=True,
     )
 
-    mapped = GptImgGenerateOperator.partial(task_id="mapped", end_from_trigger=True).expand(prompt=PROMPTS)
+    mapped = GptImgGenerateOperator.partial(task_id="mapped").expand(prompt=PROMPTS)
     count.override(task_id="mapped_count")(mapped.output)
+
+    GptImgGenerateOperator(
+        task_id="called_back",
+        prompt="a bell",
+        on_success_callback=partial(leave_a_file, "on_success_callback"),
+        post_execute=partial(leave_a_file, "post_execute"),
+    )
+    Reporting(task_id="reporting", prompt="a drum")
+    GptImgGenerateOperator.partial(
+        task_id="named", map_index_template="{{ task.result['model'] }}: {{ task.prompt }}"
+    ).expand(prompt=PROMPTS[:2])
 
     GptImgGenerateOperator(task_id="chained", prompt=prompt())
 
-    submitted = GptImgGenerateOperator(task_id="submitted", prompt="a bridge", wait_for_completion=False)
+    submitted = GptImgGenerateOperator(
+        task_id="submitted", prompt="[slow] a bridge", wait_for_completion=False
+    )
     GptImgGenerationSensor(task_id="sensed", generation_id=submitted.output)
     GptImgGenerationSensor(
         task_id="sensed_by_id",
         generation_id=submitted.output["generation_id"],
         mode="reschedule",
-        poke_interval=2,
+        poke_interval=15,  # Airflow itself fails a task that is queued again too soon
     )
 
     LosesItsTrigger(

@@ -34,7 +34,7 @@ def without_memory(context):
 
 with DAG("taskflow", schedule=None, params={"colour": "red"}, default_args=AGAIN):
 
-    @task.gptimg
+    @task.gptimg(end_from_trigger=False)
     def single(params=None, ti=None, **context):
         note({**context, "ti": ti})
         return f"[slow] A {params['colour']} fox of {{{{ dag.dag_id }}}}, {ti.task_id}" + "." * 500
@@ -43,7 +43,7 @@ with DAG("taskflow", schedule=None, params={"colour": "red"}, default_args=AGAIN
     def animals():
         return ["fox", "whale"]
 
-    @task.gptimg(size="3:2")
+    @task.gptimg(size="3:2", end_from_trigger=False)
     def mapped(animal, colour, **context):
         note(context)
         return {"prompt": f"A {colour} {animal}", "n": 2}
@@ -52,7 +52,7 @@ with DAG("taskflow", schedule=None, params={"colour": "red"}, default_args=AGAIN
     def see(urls, results):
         return [[len(mapped) for mapped in urls], [result["prompt"] for result in results]]
 
-    @task.gptimg(multiple_outputs=True, end_from_trigger=True)
+    @task.gptimg(multiple_outputs=True)
     def outputs(animal: str) -> dict:
         return {"prompt": f"A {animal}"}
 
