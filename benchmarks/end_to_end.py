@@ -35,7 +35,7 @@ DAGS = Path(__file__).parent / "dags" / "end_to_end.py"
 HTTP = "apache-airflow-providers-http"
 VARIANTS = {
     "mapped": "mapped GptImgGenerateOperator, resumed",
-    "mapped_ended": "mapped GptImgGenerateOperator, end_from_trigger=True",
+    "mapped_ended": "mapped GptImgGenerateOperator, by default",
     "batch": "one GptImgBatchOperator (also stores every picture)",
     "http": f"mapped HttpOperator + HttpSensor, mode=reschedule ({HTTP} {version(HTTP)})",
 }

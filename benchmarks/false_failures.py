@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 VARIANTS = {
     "hasty": "event at once (no protection)",
     "held_back": "event held back (default)",
-    "ended_in_triggerer": "end_from_trigger=True",
+    "ended_in_triggerer": "by default, ended in the triggerer",
 }
 HEAD = (
     "variant",

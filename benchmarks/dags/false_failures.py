@@ -16,8 +16,8 @@ OPTIONS = {"task_id": "draw", "retries": 0, "poll_interval": 1.0}
 
 for dag_id, operator, options in [
     ("hasty", HastyOperator, {}),
-    ("held_back", GptImgGenerateOperator, {}),
-    ("ended_in_triggerer", GptImgGenerateOperator, {"end_from_trigger": True}),
+    ("held_back", GptImgGenerateOperator, {"end_from_trigger": False}),
+    ("ended_in_triggerer", GptImgGenerateOperator, {}),
 ]:
     with DAG(dag_id, schedule=None, max_active_tasks=TASKS) as dag:
         operator.partial(**OPTIONS, **options).expand(prompt=[f"{dag_id} {i}" for i in range(TASKS)])

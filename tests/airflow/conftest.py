@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
@@ -100,8 +101,13 @@ def airflow_stack(
             dags_folder,
             database_url=database_url,
             connections={"gptimg_default": json.loads(emulator_process.airflow_connection)},
+            extra_env={"PYTHONPATH": _with_path(dags_folder)},  # for a trigger of the tests
         )
         yield resources.enter_context(stack)
+
+
+def _with_path(folder: Path) -> str:
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.support.stage import PATIENCE, Actor, Stage, side_by_side
 FOUND = "not paying again"
 NOT_FOUND = "no earlier attempt seems to have submitted it"
 GOES_ON = "is completed with 1 image"
+ENDED = "The task ends in the triggerer"
 SECOND = "triggerer-2"
 
 
@@ -65,7 +66,10 @@ WORKERS = {
 TWO_TRIGGERERS = {"one_of_two_dies": Case("one of two triggerers", "while it waits", GOES_ON, tries=1)}
 TRIGGERER = {
     "triggerer_dies": Case("triggerer", "while it waits", GOES_ON, tries=1),
-    "triggerer_dies_ending": Case("triggerer", "while it waits to end the task", "", tries=1),
+    "triggerer_dies_ending": Case("triggerer", "while it waits to end the task", ENDED, tries=1),
+    "before_xcoms": Case("triggerer", "before the XComs of the end", ENDED, tries=1),
+    "between_xcoms": Case("triggerer", "between the XComs of the end", ENDED, tries=1),
+    "after_xcoms": Case("triggerer", "after the XComs of the end", ENDED, tries=1),
 }
 SCHEDULER = {
     "scheduler_dies_deferred": Case("scheduler", "while the task is deferred", GOES_ON, tries=1),
@@ -88,6 +92,8 @@ def kill_components(stack: AirflowStack, actors: dict[str, Actor]) -> None:
     for name, actor in actors.items():
         if "in_post" in name:
             actor.wait_paid()
+        elif "_xcoms" in name:
+            actor.wait_reached(name)
         else:
             actor.wait_watched()
     for name in ("scheduler", "triggerer", SECOND):

@@ -24,6 +24,9 @@ WORKERS = {
 TRIGGERER = {
     "triggerer_dies": {"prompt": SLOW},
     "triggerer_dies_ending": {"prompt": SLOW, "end_from_trigger": True},
+    "before_xcoms": {"stop_at": "before_xcoms", "end_from_trigger": True},
+    "between_xcoms": {"stop_at": "between_xcoms", "end_from_trigger": True},
+    "after_xcoms": {"stop_at": "after_xcoms", "end_from_trigger": True},
 }
 TWO_TRIGGERERS = {"one_of_two_dies": {"prompt": SLOW}}
 SCHEDULER = {

@@ -6,17 +6,24 @@ folder, that the point is reached and by which process.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import cached_property, partial
 from pathlib import Path
+
+from airflow.sdk.execution_time.xcom import XCom
 
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Send
 from airflow_provider_gptimg.files import storage
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
+from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
+
+POINTS_OF_THE_TRIGGER = ("before_xcoms", "between_xcoms", "after_xcoms")
 
 PATIENCE = 300
 """Seconds after which a task that nobody kills fails."""
@@ -26,15 +33,17 @@ class FaultyGenerate(GptImgGenerateOperator):
     """The operator, which tells every point it reaches for the first time and stops at one of them.
 
     The points, in order: ``before_post``, ``after_post``, ``before_defer``, ``before_look``,
-    ``after_look``, ``resumed``, ``in_download``, ``handed_on``.
+    ``after_look``, ``resumed``, ``in_download``, ``handed_on``. In the triggerer: ``before_xcoms``,
+    ``between_xcoms``, ``after_xcoms``.
 
     :param stop_at: the point to stop at.
     :param from_try: attempts before this one neither tell nor stop.
     :param in_iteration: in a task loop, the iteration that tells and stops.
     """
 
-    def __init__(self, *, stop_at=None, from_try=1, in_iteration=None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, stop_at=None, from_try=1, in_iteration=None, end_from_trigger=False, **kwargs):
+        # Most of the points lie on the worker that is resumed.
+        super().__init__(end_from_trigger=end_from_trigger, **kwargs)
         self.stop_at = stop_at
         self.from_try = from_try
         self.in_iteration = in_iteration
@@ -56,6 +65,12 @@ class FaultyGenerate(GptImgGenerateOperator):
         self._reached("before_defer")
         super().defer_wait(*args, **kwargs)
 
+    def defer(self, *, trigger, **how):
+        if self._file is not None and self.stop_at in POINTS_OF_THE_TRIGGER:
+            file = self._file.with_name(f"{self._file.name}.{self.stop_at}")
+            trigger = FaultyTrigger(file=str(file), stop_at=self.stop_at, **trigger.serialize()[1])
+        super().defer(trigger=trigger, **how)
+
     def finish(self, *args, **kwargs):
         with _watched_download(self._reached):
             result = super().finish(*args, **kwargs)
@@ -76,6 +91,47 @@ class FaultyGenerate(GptImgGenerateOperator):
             with self.hook.interruption.reaches() if point.endswith("_look") else nullcontext():
                 threading.Event().wait(PATIENCE)
             raise TimeoutError(f"nobody killed this task at {point!r}")
+
+
+class FaultyTrigger(GptImgGenerationTrigger):
+    """The trigger, which stops before, between or after the XComs of its task, once.
+
+    :param file: where it tells that it has got there.
+    """
+
+    def __init__(self, *, file, stop_at, **kwargs):
+        super().__init__(**kwargs)
+        self.file = file
+        self.stop_at = stop_at
+
+    def serialize(self):
+        path, kwargs = super().serialize()
+        return path, {**kwargs, "file": self.file, "stop_at": self.stop_at}
+
+    async def run(self):
+        _ACTING.set(self)
+        if XCom.aset is not _watched_aset:
+            _watched_aset.original, XCom.aset = XCom.aset, _watched_aset
+        async for event in super().run():
+            yield event
+
+    async def reached(self, point):
+        if point == self.stop_at and _tell(Path(self.file)):
+            await asyncio.sleep(PATIENCE)
+            raise TimeoutError(f"nobody killed this trigger at {point!r}")
+
+
+_ACTING = ContextVar("the trigger that pushes an XCom", default=None)
+
+
+async def _watched_aset(**what):
+    """Push an XCom, telling the trigger before and after it."""
+    trigger = _ACTING.get()
+    if trigger:
+        await trigger.reached("before_xcoms" if what["key"] == "urls" else "between_xcoms")
+    await _watched_aset.original(**what)
+    if trigger and what["key"] == XCom.XCOM_RETURN_KEY:
+        await trigger.reached("after_xcoms")
 
 
 class _WatchedHook(GptImgHook):

@@ -24,9 +24,9 @@ FAILING = {
     "bad_proxy": {"conn_id": "secret_bad_proxy"},
 }
 SUCCEEDING = {
-    "deferred": {"prompt": "[slow]"},
+    "deferred": {"prompt": "[slow]", "end_from_trigger": False},
     "sync": {"deferrable": False},
-    "ended": {"end_from_trigger": True},
+    "ended": {},
     "stored": {"conn_id": "secret_stored"},
 }
 

@@ -216,8 +216,8 @@ with way("raises", default_args={**QUICK, "retries": 1, "retry_delay": 0}):
 
 for name, options in {
     "sync": {"deferrable": False},
-    "deferred": {},
-    "ended": {"end_from_trigger": True},
+    "deferred": {"end_from_trigger": False},
+    "ended": {},
 }.items():
     with way(name):
         task.gptimg(task_id="draw", **options)(another)()
