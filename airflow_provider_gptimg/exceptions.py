@@ -12,6 +12,7 @@
         │   ├── GptImgPermissionError               403
         │   ├── GptImgContentPolicyError            422
         │   ├── GptImgModelUnavailableError         503, no such model or no channel for it
+        │   ├── GptImgCostLimitError                max_cost_usd of a batch is reached
         │   └── GptImgUndecidedSubmissionError      accepted or not? and paying again was ruled out
         ├── GptImgServiceError                      the service or the way to it; a retry may help
         │   ├── GptImgNotFoundError                 404
@@ -107,6 +108,10 @@ class GptImgModelUnavailableError(GptImgFinalError):
     """The service has no such model, or no channel for it (503)."""
 
 
+class GptImgCostLimitError(GptImgFinalError):
+    """A batch has reached its ``max_cost_usd``; a higher limit and a Clear go on."""
+
+
 class GptImgUndecidedSubmissionError(GptImgFinalError):
     """Nobody can say whether a submission was accepted, and the task may not pay again."""
 
@@ -188,6 +193,7 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
     Kind.UNAVAILABLE: GptImgUnavailableError,
     Kind.UNREACHABLE: GptImgUnavailableError,
     Kind.MALFORMED: GptImgMalformedAnswerError,
+    Kind.COST_LIMIT: GptImgCostLimitError,
     Kind.UNDECIDED: GptImgUndecidedSubmissionError,
     Kind.AMBIGUOUS: GptImgAmbiguousSubmissionError,
     Kind.FAILED: GptImgGenerationFailedError,

@@ -9,7 +9,8 @@ from typing import Any, TypedDict
 import pendulum
 
 from airflow_provider_gptimg.api.errors import ApiError, invalid
-from airflow_provider_gptimg.api.generation import COMPLETED, Generation
+from airflow_provider_gptimg.api.generation import COMPLETED, FAILED, Generation
+from airflow_provider_gptimg.api.prices import Prices, price_of
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 PROMPT_CHARACTERS = 200
@@ -51,6 +52,12 @@ class Result(TypedDict):
     submissions: int | None
     missing: int
     """Images that were asked for, and that a completed generation does not have; normally 0."""
+    cost_usd: float | None
+    """US dollars of this generation: what the service says, else its price; None if neither is known."""
+    cost_estimated: bool
+    """Whether ``cost_usd`` is the price by the connection's ``prices``, because the service does not say."""
+    cached: bool
+    """Whether it was taken from images that were made before, and nothing was paid."""
 
 
 Store = Callable[[int, str], StoredImage]
@@ -122,8 +129,9 @@ def generation_id_in(given: object) -> str:
     return generation_id.strip()
 
 
-def result_of(generation: Generation, asked: Asked, store: Store | None = None) -> Result:
+def result_of(generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices) -> Result:
     """Return the result of a generation in whatever state it is, after storing its images if asked to."""
+    cost, is_estimated = _cost_of(generation, asked, prices)
     images: list[Image] | list[StoredImage]
     if store is None:
         images = [Image(index=index, url=url) for index, url in enumerate(generation.urls)]
@@ -145,10 +153,27 @@ def result_of(generation: Generation, asked: Asked, store: Store | None = None) 
         expires_at=_iso(generation.expires_at),
         submissions=asked["submissions"],
         missing=_missing(generation, asked),
+        cost_usd=cost,
+        cost_estimated=is_estimated,
+        cached=False,
     )
 
 
-def collect(generation: Generation, asked: Asked, store: Store | None = None) -> Result:
+def _cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float | None, bool]:
+    """Return what a generation cost in US dollars, and whether that is an estimate (contract: What it cost).
+
+    :param prices: of the account, for an answer that does not say it.
+    """
+    if generation.cost_usd is not None and generation.is_final:
+        return generation.cost_usd, False
+    if generation.status == FAILED:
+        return 0.0, False  # the service refunds it
+    images = len(generation.urls) or asked.get("n") or 1
+    price = price_of(prices, asked["model"] or generation.model, asked["resolution"], images)
+    return price, price is not None
+
+
+def collect(generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices) -> Result:
     """Return the result of a generation that is over, after storing its images if asked to.
 
     :raises ApiError: FAILED, NO_IMAGES, EXPIRED; whatever ``store`` raises. It names the generation.
@@ -156,7 +181,7 @@ def collect(generation: Generation, asked: Asked, store: Store | None = None) ->
     try:
         if generation.completed().is_expired(time.time()):
             raise generation.expired()
-        return result_of(generation, asked, store)
+        return result_of(generation, asked, store, prices=prices)
     except ApiError as error:
         raise error.about(generation.id) from error.__cause__
 

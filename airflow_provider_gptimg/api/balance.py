@@ -36,6 +36,16 @@ class Balance:
         return min((usd for usd in (self.key_usd, self.account_usd) if usd is not None), default=None)
 
 
+def said(balance: Balance) -> str:
+    """Return a balance in a sentence."""
+    if balance.key_unlimited or balance.key_usd is None:
+        key = "has no limit of its own"
+    else:
+        key = f"may spend {balance.key_usd:.2f} USD"
+    account = "is not told" if balance.account_usd is None else f"is {balance.account_usd:.2f} USD"
+    return f"The key {key}, and the account's balance {account}."
+
+
 def ask(*, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS) -> Flow[Balance]:
     """Ask for the quota of the key and the money of the account, with two calls that are free.
 

@@ -181,6 +181,7 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.schedules = schedules or Schedules()
+        self.prices = settings.prices
         self._settings = settings
         self._buckets = buckets or Buckets(settings.limits)
         self._turnstile = Turnstile(self._buckets.queries, LANE_CONNECTIONS * MAX_LANES)

@@ -28,6 +28,7 @@ class Kind(str, Enum):
     FAILED = "failed"  # the generation failed at the service
     NO_IMAGES = "no_images"  # completed, without any URL
     EXPIRED = "expired"  # completed, but its images are gone
+    COST_LIMIT = "cost_limit"  # the batch may spend no more, by its own limit
     REFERENCE = "reference"  # a reference image could not be read; nothing was paid
     DOWNLOAD = "download"  # an image could not be fetched, or is not the image it should be
     STORAGE = "storage"  # an image could not be stored
@@ -44,6 +45,7 @@ FINAL = frozenset(
         Kind.POLICY,
         Kind.MODEL_UNAVAILABLE,
         Kind.UNDECIDED,
+        Kind.COST_LIMIT,
     }
 )
 """The kinds that the same request, sent again, cannot mend (contract: Errors)."""

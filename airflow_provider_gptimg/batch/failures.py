@@ -37,9 +37,13 @@ class Failures:
             self._lasting += 1
             self._first_lasting = self._first_lasting or error
         if self.stopped_by is None and (
-            error.kind in REFUSES_ALL | HITS_ALL or self._is_too_many(self.count)
+            error.kind in REFUSES_ALL | HITS_ALL | {Kind.COST_LIMIT} or self._is_too_many(self.count)
         ):
             self.stopped_by = error
+
+    def stop(self, error: ApiError) -> None:
+        """Submit no more, for a reason that lies in no item."""
+        self.stopped_by = self.stopped_by or error
 
     def halt(self) -> None:
         """Leave the batch at once, for a reason that lies in no item."""
@@ -62,7 +66,7 @@ class Failures:
     @property
     def final(self) -> ApiError | None:
         """The failure for which a retry would end as this attempt does."""
-        if self.stopped_by and self.stopped_by.kind in REFUSES_ALL:
+        if self.stopped_by and self.stopped_by.kind in REFUSES_ALL | {Kind.COST_LIMIT}:
             return self.stopped_by
         all_last = self._is_in_vain and self._lasting == self.count
         return self._first_lasting if all_last or self._is_too_many(self._lasting) else None

@@ -23,6 +23,7 @@ class Checked:
     :param problems: those that cannot be asked for, and why.
     :param notes: what the author may want to know, a sentence each.
     :param sizes: which sizes are asked for, each with its resolution.
+    :param priced: which models are asked for, each with a resolution.
     :param warning: what the author should look at.
     """
 
@@ -30,6 +31,7 @@ class Checked:
     problems: list[tuple[Item, ApiError]]
     notes: list[str]
     sizes: set[tuple[str, str]]
+    priced: set[tuple[str, str]]
     warning: str | None = None
 
     def are_too_many(self, most: int | None) -> bool:
@@ -58,6 +60,7 @@ def check(items: Items) -> Checked:
     """
     total, problems, row_names, twins = 0, [], dict[str, None](), _Twins()
     sizes: set[tuple[str, str]] = set()
+    priced: set[tuple[str, str]] = set()
     for item in items:
         total += 1
         row_names.update(dict.fromkeys(item.row))
@@ -67,6 +70,7 @@ def check(items: Items) -> Checked:
                 raise item.problem
             request = item.request(with_files=False)
             sizes.add((request.size, request.resolution))
+            priced.add((request.model, request.resolution))
         except ApiError as error:
             problems.append((item, error))
     if total == 0:
@@ -79,7 +83,7 @@ def check(items: Items) -> Checked:
         named = ", ".join(list(row_names)[:_ROW_NAMES])
         more = ", …" if len(row_names) > _ROW_NAMES else ""
         notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
-    return Checked(total, problems, notes, sizes, twins.warning)
+    return Checked(total, problems, notes, sizes, priced, twins.warning)
 
 
 class _Twins:

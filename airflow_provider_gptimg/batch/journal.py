@@ -50,6 +50,8 @@ class State:
     :param receipt: what was paid for, if a submission of it was answered.
     :param reason: the kind of its error, if it failed.
     :param series: the series of submissions that it is about; an item that is made anew begins another.
+    :param spent: US dollars that it has cost so far, or may have cost.
+    :param stake: how much of that is for what is under way.
     """
 
     status: str
@@ -57,6 +59,8 @@ class State:
     receipt: Receipt | None = None
     reason: str | None = None
     series: str = FIRST_SERIES
+    spent: float = 0.0
+    stake: float = 0.0
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> State:
@@ -67,6 +71,8 @@ class State:
             receipt=Receipt.read(record),
             reason=(record.get("error") or {}).get("reason"),
             series=record.get("series", FIRST_SERIES),
+            spent=record.get("spent_usd", 0.0),
+            stake=record.get("stake_usd", 0.0),
         )
 
 
@@ -151,6 +157,8 @@ class Journal:
         series = facts.pop("series", known.series if known else FIRST_SERIES)
         is_same = known is not None and known.series == series
         kept = known.receipt.as_json() if is_same and known and known.receipt else {}
+        if known is not None:
+            kept = {"spent_usd": known.spent, "stake_usd": known.stake, **kept}
         record = {"key": digest, "status": status, "attempt": self.attempt, "series": series, **kept, **facts}
         line = json.dumps(record)
         with self._noting:

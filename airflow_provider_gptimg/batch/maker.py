@@ -11,19 +11,30 @@ from typing import NamedTuple
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
-from airflow_provider_gptimg.api.errors import ApiError
+from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.models import pixels
 from airflow_provider_gptimg.api.polling.schedule import Course, kind_of
 from airflow_provider_gptimg.batch.activity import Activity
+from airflow_provider_gptimg.batch.failures import REFUSES_ALL
 from airflow_provider_gptimg.batch.items import Item
-from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, SUBMITTED, WITHDRAWN, State
+from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
 from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect, shortfall
+
+_UNPAID = REFUSES_ALL | {
+    Kind.INVALID,
+    Kind.BAD_REQUEST,
+    Kind.POLICY,
+    Kind.MODEL_UNAVAILABLE,
+    Kind.RATE_LIMITED,
+    Kind.REFERENCE,
+}
+"""What the service refuses, or never hears of."""
 
 
 class Waiting(NamedTuple):
@@ -43,7 +54,7 @@ class Maker:
     def __init__(self, plan: BatchPlan, client: AsyncClient, storers: Executor, activity: Activity) -> None:
         self.waiting: dict[str, Waiting] = {}
         self._plan, self._client, self._storers, self._activity = plan, client, storers, activity
-        self._journal, self._rules = plan.journal, plan.rules
+        self._journal, self._rules, self._budget = plan.journal, plan.rules, plan.budget
 
     def is_under_way(self, state: State) -> bool:
         """Return whether an item only has to be waited for.
@@ -75,9 +86,9 @@ class Maker:
                 self._plan.progress.in_flight -= 1
         except Withdrawn as withdrawn:
             if withdrawn.surely and plan.step is Step.SUBMIT:
-                self._journal.note(item.digest, WITHDRAWN)
+                self._journal.note(item.digest, WITHDRAWN, **self._budget.settle(item, 0.0))
         except ApiError as error:
-            self._fail(item, error)
+            self._fail(item, plan, error)
 
     async def _found(self, item: Item, plan: ItemPlan) -> tuple[Generation, Receipt]:
         state = self._journal.states.get(item.digest)
@@ -97,7 +108,9 @@ class Maker:
             raise Withdrawn(surely=True)
         submission = await self._submitted(item, plan, known)
         self._activity.moved()
-        self._journal.note(item.digest, SUBMITTED, shown=item.shown, **submission.receipt.as_json())
+        money = self._budget.reopen(item) if state and state.status == COMPLETED else {}
+        facts = {"shown": item.shown, **submission.receipt.as_json(), **money}
+        self._journal.note(item.digest, SUBMITTED, **facts)
         return submission.generation, submission.receipt
 
     async def _submitted(self, item: Item, plan: ItemPlan, known: Receipt | None) -> Submission:
@@ -115,8 +128,18 @@ class Maker:
             report=lambda sentence: self._plan.log.warning("For %s: %s", item.label, sentence),
             note=lambda sentence: self._plan.log.info("For %s: %s", item.label, sentence),
             may_submit=lambda: not self._plan.failures.is_stopped,
+            may_pay_again=partial(self._pay_again, item, plan),
         )
         return await self._client.run(reconciler.submit())
+
+    def _pay_again(self, item: Item, plan: ItemPlan) -> None:
+        """Count a second payment for an item, before it may be made."""
+        price = self._budget.price_of(item)
+        if not self._budget.allows(price):
+            raise self._budget.reached()
+        self._journal.note(item.digest, INTENDED, series=plan.series, **self._budget.stake(item, price))
+        if self._budget.limit is not None:
+            self._journal.flush()
 
     async def _completed(self, item: Item, generation: Generation, known: Receipt) -> Generation:
         if generation.is_final:
@@ -141,7 +164,8 @@ class Maker:
 
     async def _store(self, item: Item, generation: Generation, known: Receipt) -> None:
         request = item.request(with_files=False)
-        asked: Asked = {**NOTHING_ASKED, "submissions": known.submissions, "n": request.n}
+        asked_for = {"model": request.model, "resolution": request.resolution, "n": request.n}
+        asked: Asked = {**NOTHING_ASKED, **asked_for, "submissions": known.submissions}  # type: ignore[typeddict-item]
         size = pixels(request.model, request.size, request.resolution)
         store = self._plan.storage_for(item, size).store
         if names := self._plan.names_taken(item):
@@ -149,7 +173,7 @@ class Maker:
             self._journal.note(item.digest, SUBMITTED, shown=item.shown, names=names, **known.as_json())
             await asyncio.to_thread(self._journal.flush)
         result = await asyncio.get_running_loop().run_in_executor(
-            self._storers, partial(collect, generation, asked, store)
+            self._storers, partial(collect, generation, asked, store, prices=self._plan.settings.prices)
         )
         if line := shortfall(result):
             self._plan.log.warning("For %s: %s", item.label, line)
@@ -162,11 +186,14 @@ class Maker:
             index=item.index,
             shown=item.shown,
             images=list(result["images"]),
+            cost_usd=result["cost_usd"],
+            cost_estimated=result["cost_estimated"],
             **known.as_json(),
             **times,
+            **self._budget.settle(item, result["cost_usd"]),
         )
 
-    def _fail(self, item: Item, error: ApiError) -> None:
+    def _fail(self, item: Item, plan: ItemPlan, error: ApiError) -> None:
         self._activity.moved()
         failures = self._plan.failures
         was_stopped = failures.is_stopped
@@ -174,13 +201,20 @@ class Maker:
         self._plan.progress.failed = failures.count
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
-        self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason)
+        is_refused = plan.step is Step.SUBMIT and error.generation_id is None and _is_unpaid(error)
+        money = self._budget.settle(item, 0.0) if is_refused or error.kind is Kind.FAILED else {}
+        self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason, **money)
         self._plan.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
             self._plan.log.warning("No more items are submitted; those in flight are waited for and stored.")
 
     def _deadline(self, known: Receipt) -> float:
         return (known.submitted_at or time.time()) + self._rules.timeout
+
+
+def _is_unpaid(error: ApiError) -> bool:
+    """Return whether an item that failed with it while it was first submitted was not paid for."""
+    return error.not_accepted or error.kind in _UNPAID
 
 
 def _identity(item: Item, series: str) -> Identity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
+from airflow_provider_gptimg.batch.budget import DIGITS
 from airflow_provider_gptimg.batch.items import Item, Items
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, Journal
 from airflow_provider_gptimg.batch.json_lines import strict_json, write_lines
@@ -29,6 +30,8 @@ class BatchResult(TypedDict):
     """What a batch hands downstream (XCom ``return_value``): counts, and where everything else is.
 
     :param kept: items whose images were there before the latest Clear, and were kept.
+    :param cost_usd: US dollars of the images in the manifest, of all attempts; None if nobody says.
+    :param cost_estimated: whether some of that is an estimate, or is missing.
     :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
     :param failed_items: the first failed items and their reasons.
     """
@@ -40,6 +43,8 @@ class BatchResult(TypedDict):
     images: int
     submissions: int
     kept: int
+    cost_usd: float | None
+    cost_estimated: bool
     failed_items: list[Failure]
 
 
@@ -49,6 +54,8 @@ class Manifest:
     def __init__(self, path: Place) -> None:
         self.uri = str(path)
         self.images = self.submissions = 0
+        self.cost_usd: float | None = None
+        self.cost_estimated = False
         self.failures: list[Failure] = []
         self._path = path
 
@@ -70,12 +77,18 @@ class Manifest:
             images=self.images,
             submissions=self.submissions,
             kept=progress.kept,
+            cost_usd=round(self.cost_usd, DIGITS) if self.cost_usd is not None else None,
+            cost_estimated=self.cost_estimated,
             failed_items=self.failures,
         )
 
     def _counted(self, line: Mapping[str, Any]) -> str:
         self.images += len(line["images"])
         self.submissions += line["submissions"]
+        if line["cost_usd"] is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + line["cost_usd"]
+        is_unknown = line["cost_usd"] is None and bool(line["images"])
+        self.cost_estimated = self.cost_estimated or line["cost_estimated"] or is_unknown
         if line["error"] and len(self.failures) < FAILURES:
             self.failures.append(
                 Failure(
@@ -106,6 +119,8 @@ def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
         "row": item.row,
         "generation_id": record.get("generation_id"),
         "submissions": record.get("submissions", 0),
+        "cost_usd": record.get("cost_usd"),
+        "cost_estimated": record.get("cost_estimated", False),
         "uris": [image["uri"] for image in images],
         "images": images,
         "created_at": record.get("created_at"),

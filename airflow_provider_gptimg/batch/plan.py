@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
@@ -18,6 +18,9 @@ from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.submission import OnDoubt
+
+if TYPE_CHECKING:
+    from airflow_provider_gptimg.batch.budget import Budget
 
 _LASTING = frozenset(kind.value for kind in LASTING)
 
@@ -50,6 +53,13 @@ class Step(Enum):
     ATTACH = "look for what was paid first; submit it only if there is nothing"
 
 
+class ToMake(NamedTuple):
+    """What an attempt has to make: images, and their price in US dollars (0 where it is not known)."""
+
+    images: int
+    usd: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemPlan:
     """What is to be done about an item, and in which series of submissions."""
@@ -67,6 +77,8 @@ class BatchPlan:
     :param trusted: whether the journal knows of everything that was ever submitted: what it does not
         name is then submitted without a look-up.
     :param remake: the items that are to be made anew, once in each run and after each Clear.
+    :param budget: what may be spent.
+    :param before_paying: told once what is to be made; raises what forbids it.
     """
 
     items: Items
@@ -79,6 +91,8 @@ class BatchPlan:
     cleared_at: int
     trusted: bool
     remake: Remake
+    budget: Budget
+    before_paying: Callable[[ToMake], None]
     log: Any
 
     def of(self, item: Item) -> ItemPlan:

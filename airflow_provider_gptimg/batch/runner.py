@@ -13,10 +13,11 @@ from itertools import islice
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.interruption import Interrupted
 from airflow_provider_gptimg.batch.activity import Activity
+from airflow_provider_gptimg.batch.budget import DIGITS, images_of
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.maker import Maker, Waiting
-from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
+from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step, ToMake
 from airflow_provider_gptimg.batch.progress import EVERY
 from airflow_provider_gptimg.hooks.shared import shared_client
 
@@ -51,6 +52,7 @@ class Runner:
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
+        self._to_make = ToMake(0, 0.0)
 
     async def run(self) -> list[Waiting]:
         """Work, and return what is still to be waited for, by its deadline; nothing if all is over.
@@ -61,6 +63,8 @@ class Runner:
         await asyncio.to_thread(self._count_what_is_over)
         if overview := self._plan.progress.overview():
             self._plan.log.info("%s", overview)
+        if self._to_make.images:
+            await asyncio.to_thread(self._plan.before_paying, self._to_make)
         rules, submits = self._plan.rules, self._plan.settings.limits.submits
         self._slots = asyncio.Semaphore(rules.max_in_flight)
         self._submitters = asyncio.Semaphore(max(4, math.ceil(SUBMITTING_SECONDS * submits)))
@@ -80,15 +84,19 @@ class Runner:
 
     def _count_what_is_over(self) -> None:
         progress, failures = self._plan.progress, self._plan.failures
-        wanted = set()
+        wanted, images, usd = set(), 0, 0.0
         for item in self._plan.items:
             wanted.add(item.digest)
-            step, state = self._plan.of(item).step, self._journal.states.get(item.digest)
+            plan, state = self._plan.of(item), self._journal.states.get(item.digest)
+            step = plan.step
+            if step is Step.SUBMIT or (step is Step.ATTACH and not (state and state.receipt)):
+                images, usd = images + images_of(item), usd + self._plan.budget.price_of(item)
             if step is Step.KEEP and state:
                 progress.completed += 1
                 progress.kept += state.attempt <= self._plan.cleared_at
             elif step is Step.LEAVE and state:
                 failures.add(ApiError(Kind(state.reason), "It failed before."))
+        self._to_make = ToMake(images, round(usd, DIGITS))
         progress.failed = failures.count
         progress.dropped = sum(
             state.status == COMPLETED and digest not in wanted
@@ -130,7 +138,7 @@ class Runner:
                     plan, state = self._plan.of(item), self._journal.states.get(item.digest)
                     if plan.step in (Step.KEEP, Step.LEAVE) or (state and self._is_left(state)):
                         continue
-                    if plan.step is Step.ATTACH:
+                    if plan.step is Step.ATTACH and not self._is_to_be_counted(item, plan):
                         await self._start(item, plan)
                     elif not self._plan.failures.is_stopped:
                         fresh.append((item, plan))
@@ -139,13 +147,37 @@ class Runner:
                         fresh = []
             await self._start_all(fresh)
 
+    def _is_to_be_counted(self, item: Item, plan: ItemPlan) -> bool:
+        budget = self._plan.budget
+        return budget.limit is not None and budget.needs(item, plan) > 0
+
     def _is_left(self, state: State) -> bool:
         return self._plan.failures.is_stopped and not self._maker.is_under_way(state)
 
     async def _start_all(self, items: list[tuple[Item, ItemPlan]]) -> None:
-        """Start items that were never submitted in their series."""
-        for item, plan in items:
-            self._journal.note(item.digest, INTENDED, series=plan.series)
+        """Start items that may be paid for, as far as the budget allows."""
+        while items and not self._plan.failures.is_stopped:
+            allowed = self._intended(items)
+            items = items[len(allowed) :]
+            if allowed:
+                await self._start_intended(allowed)
+            elif self._tasks:  # one of them may be refunded
+                with self._activity.waiting():
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                self._plan.failures.stop(self._plan.budget.reached())
+
+    def _intended(self, items: list[tuple[Item, ItemPlan]]) -> list[tuple[Item, ItemPlan]]:
+        """Return the first of the items, as many as the budget allows, after noting what they cost."""
+        budget = self._plan.budget
+        for number, (item, plan) in enumerate(items):
+            needed = budget.needs(item, plan)
+            if not budget.allows(needed):
+                return items[:number]
+            self._journal.note(item.digest, INTENDED, series=plan.series, **budget.stake(item, needed))
+        return items
+
+    async def _start_intended(self, items: list[tuple[Item, ItemPlan]]) -> None:
         await asyncio.to_thread(self._journal.flush)
         unstarted = deque(items)
         try:
@@ -155,8 +187,9 @@ class Runner:
                 await self._start(*unstarted[0], submitted=self._submitters.release)
                 unstarted.popleft()
         finally:
-            for item, _ in unstarted:
-                self._journal.note(item.digest, WITHDRAWN)
+            for item, plan in unstarted:
+                if plan.step is Step.SUBMIT:
+                    self._journal.note(item.digest, WITHDRAWN, **self._plan.budget.settle(item, 0.0))
 
     async def _start(self, item: Item, plan: ItemPlan, submitted: Callable[[], None] = lambda: None) -> None:
         with self._activity.waiting():

@@ -33,7 +33,7 @@ def fetch(args: Namespace) -> None:
             size=None,
         )
         with translated():
-            result = collect(generation, NOTHING_ASKED, storage.store)
+            result = collect(generation, NOTHING_ASKED, storage.store, prices=hook.settings.prices)
     except GptImgError as error:
         sys.exit(f"{error}")
     for url in result["urls"]:

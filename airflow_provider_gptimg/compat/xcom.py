@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from airflow_provider_gptimg.api.generation import Generation
+from airflow_provider_gptimg.api.prices import Prices
 from airflow_provider_gptimg.result import NOTHING_ASKED, result_of, shortfall
 
 with suppress(ImportError):
@@ -21,7 +22,7 @@ ASKED_KEY = "asked"
 """XCom key under which a worker leaves what only it knows for the trigger that ends its task."""
 
 
-async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
+async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices) -> bool:
     """Write a result's XComs from the event loop; False where only a worker can do it.
 
     That is on an Airflow without ``XCom.aset``, with an XCom backend of one's own (which may block
@@ -29,6 +30,7 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
 
     :param ti: the trigger's task instance; None in ``dag.test()``.
     :param log: a logger.
+    :param prices: of the account.
     """
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -38,7 +40,7 @@ async def push_result(ti: Any, generation: Generation, log: Any) -> bool:
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     try:
         asked = await XCom.aget_one(key=ASKED_KEY, **where)
-        result = result_of(generation, asked or NOTHING_ASKED)
+        result = result_of(generation, asked or NOTHING_ASKED, prices=prices)
         if line := shortfall(result):
             log.warning("%s", line)
         await XCom.aset(key="urls", value=result["urls"], **where)

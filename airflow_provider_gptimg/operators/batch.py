@@ -10,10 +10,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from airflow_provider_gptimg.api.errors import ApiError
+from airflow_provider_gptimg.api.balance import said
+from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.assets import announce
+from airflow_provider_gptimg.batch.budget import Budget, check_prices
 from airflow_provider_gptimg.batch.columns import Columns
 from airflow_provider_gptimg.batch.failures import Failures
 from airflow_provider_gptimg.batch.folder import BatchFolder
@@ -22,12 +24,12 @@ from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
-from airflow_provider_gptimg.batch.plan import BatchPlan, Rules
+from airflow_provider_gptimg.batch.plan import BatchPlan, Rules, ToMake
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
-from airflow_provider_gptimg.exceptions import GptImgBatchError, from_api, translated
+from airflow_provider_gptimg.exceptions import GptImgBatchError, GptImgError, from_api, translated
 from airflow_provider_gptimg.files.names import FileNames, fields_of
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage
@@ -37,7 +39,7 @@ from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
 from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.nothing import check_nothing
-from airflow_provider_gptimg.tasks.parameters import count, one_of, seconds, templated
+from airflow_provider_gptimg.tasks.parameters import count, dollars, one_of, seconds, templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
@@ -88,6 +90,10 @@ class GptImgBatchOperator(GptImgTask):
         connection, a full disk) ends the attempt in any case. A batch of which no item was completed
         has failed, too.
     :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
+    :param max_cost_usd: US dollars that all attempts together may spend, at most. What is under way counts at
+        its price, and so does what may have been paid; what was refunded does not. Once it is reached, what
+        is under way is stored, and the task fails without retries. A higher limit and a Clear go on.
+    :param on_low_balance: what to do if the account has less money than the images are estimated to cost.
     :param deferrable: give the worker back while nothing can be submitted or stored.
     :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
         the rest. ``new``: after a success, make everything anew.
@@ -141,6 +147,8 @@ class GptImgBatchOperator(GptImgTask):
         on_item_error: Literal["fail", "continue"] = "fail",
         max_failed_items: int | None = None,
         deferrable: bool = True,
+        max_cost_usd: float | None = None,
+        on_low_balance: Literal["warn", "fail", "ignore"] = "warn",
         on_clear: OnClear = "continue",
         remake: Any = None,
         poll_interval: float = 5.0,
@@ -172,6 +180,8 @@ class GptImgBatchOperator(GptImgTask):
             raise ValueError(
                 "max_failed_items is for on_item_error='continue'; with 'fail' the first one ends it."
             )
+        self.max_cost_usd = None if max_cost_usd is None else dollars("max_cost_usd", max_cost_usd)
+        self.on_low_balance = one_of("on_low_balance", on_low_balance, ("warn", "fail", "ignore"))
         self.deferrable = deferrable
         self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
         self.remake = remake
@@ -220,6 +230,8 @@ class GptImgBatchOperator(GptImgTask):
             failures = self._failures = Failures(self._most_failures)
             if checked.are_too_many(self._most_failures):
                 raise checked.refusal()
+            if self.max_cost_usd is not None:
+                check_prices(checked.priced, self.hook.settings.prices)
         if not resumed:
             self._say(checked, remake)
         with translated():
@@ -238,6 +250,8 @@ class GptImgBatchOperator(GptImgTask):
                 cleared_at=task.base,
                 trusted=folder.record.trusted,
                 remake=remake,
+                budget=Budget(self.hook.settings.prices, journal, self.max_cost_usd),
+                before_paying=self._check_money if not resumed else lambda to_make: None,
                 log=self.log,
             )
             waiting = asyncio.run(Runner(plan).run())
@@ -257,6 +271,31 @@ class GptImgBatchOperator(GptImgTask):
             ti.xcom_push(key="manifest", value=result["manifest"])
         announce(context, self.outlets, result)
         return result
+
+    def _check_money(self, to_make: ToMake) -> None:
+        """Say before the first submission what the batch is estimated to cost, and what money there is.
+
+        :raises ApiError: kind QUOTA, if there is too little and ``on_low_balance`` says so.
+        """
+        cost = f"about {to_make.usd:.3f} USD by the connection's prices" if to_make.usd else "cost unknown"
+        if self.on_low_balance == "ignore":
+            self.log.info("To be made: %d images, %s.", to_make.images, cost)
+            return
+        try:
+            found = self.hook.balance()
+        except GptImgError as error:
+            self.log.info(
+                "To be made: %d images, %s. The balance is not told: %s", to_make.images, cost, error
+            )
+            return
+        self.log.info("To be made: %d images, %s. %s", to_make.images, cost, said(found))
+        if found.usd is not None and found.usd < to_make.usd:
+            low = f"{to_make.images} images cost {cost}, and only {found.usd:.2f} USD can be spent."
+            if self.on_low_balance == "fail":
+                raise ApiError(
+                    Kind.QUOTA, f"{low} Nothing was submitted. Top up the account, then clear the task."
+                )
+            self.log.warning("%s The batch stops when the money is gone. What was made is kept.", low)
 
     def _say(self, checked: Checked, remake: Remake) -> None:
         for note in checked.notes:
@@ -345,6 +384,15 @@ class GptImgBatchOperator(GptImgTask):
         if result["failed_items"]:
             failure = result["failed_items"][0]
             first = f" The first, {label_of(failure['index'], failure['id'])}: {failure['message']}"
+        if failures.final is not None and failures.final.kind is Kind.COST_LIMIT:
+            raise from_api(
+                ApiError(
+                    Kind.COST_LIMIT,
+                    f"{failures.final.message} {result['completed']} of {result['total']} items are stored, "
+                    f"{result['failed']} failed, {left} were not submitted. See {result['manifest']}; with a "
+                    "higher max_cost_usd, a Clear goes on and pays only for what is missing.",
+                )
+            )
         what_next = "a Clear" if failures.final else "a retry or a Clear"
         message = (
             f"{result['failed']} of {result['total']} items failed, {result['completed']} are stored, {left} "

@@ -295,7 +295,7 @@ class GptImgGenerateOperator(GenerationWait):
 
     def _go_on(self, context: Context, generation: Generation, kept: Deferral, *, may_defer: bool) -> Result:
         if not self.wait_for_completion:
-            self.result = result_of(generation, kept.asked)
+            self.result = result_of(generation, kept.asked, prices=self.hook.settings.prices)
             announce(context, self.outlets, self.result)
             self._note_given(context)
             return self.result

@@ -78,6 +78,8 @@ class Reconciler:
     :param report: told in a sentence what its reader must know.
     :param note: told in a sentence what goes as it should.
     :param may_submit: asked before each submission; False withdraws it.
+    :param may_pay_again: asked before a submission where an earlier one was paid for, or may have been;
+        raises what forbids it.
     """
 
     request: GenerationRequest
@@ -91,6 +93,7 @@ class Reconciler:
     report: Callable[[str], None]
     note: Callable[[str], None] = lambda sentence: None
     may_submit: Callable[[], bool] = lambda: True
+    may_pay_again: Callable[[], None] = lambda: None
 
     def submit(self) -> Flow[Submission]:
         """Attach to the generation of an earlier attempt, or else submit.
@@ -103,6 +106,7 @@ class Reconciler:
             found = None if self.fresh else (yield from self._find(ordinal))
             if found is None:
                 if not self.fresh:
+                    self.may_pay_again()
                     self._report_nothing_found(ordinal)
                 return (yield from self._post(ordinal))
             if found.status == FAILED:
@@ -112,6 +116,7 @@ class Reconciler:
             elif found.is_expired(self.clock()):
                 if self.on_expired == "fail":
                     raise found.expired()
+                self.may_pay_again()
                 self.report(
                     f"The images of generation {found.id} of an earlier attempt expired; submitting anew."
                 )
@@ -169,6 +174,7 @@ class Reconciler:
             if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
                 unknown = f"Look-ups do not find its client_business_id {business_id}."
                 raise self._in_doubt(doubt, unknown) from doubt
+            self.may_pay_again()
             self.report(
                 f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {business_id}. Submitting again. If "
                 "the service accepted the first submission after all, this image is paid twice."

@@ -23,13 +23,25 @@ def seconds(name: str, value: float) -> float:
 
     :raises ValueError: naming the parameter and the value.
     """
+    return _above_zero(name, value, "seconds")
+
+
+def dollars(name: str, value: float) -> float:
+    """Return a number of US dollars above 0.
+
+    :raises ValueError: naming the parameter and the value.
+    """
+    return _above_zero(name, value, "US dollars")
+
+
+def _above_zero(name: str, value: float, unit: str) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
         or not math.isfinite(value)
         or value <= 0
     ):
-        raise ValueError(f"{name}={value!r} is not allowed: a number of seconds above 0.")
+        raise ValueError(f"{name}={value!r} is not allowed: a number of {unit} above 0.")
     return float(value)
 
 

@@ -86,7 +86,7 @@ class GenerationWait(GptImgTask):
         :raises GptImgStorageError: if it cannot be stored.
         """
         with translated():
-            result = collect(generation, asked, store)
+            result = collect(generation, asked, store, prices=self.hook.settings.prices)
         self.result = result
         self.operator_extra_links = links_of(len(result["images"]))
         if self.do_xcom_push:

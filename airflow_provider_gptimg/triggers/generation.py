@@ -16,6 +16,7 @@ from airflow_provider_gptimg.api.errors import LIVES, ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.polling.schedule import Course
+from airflow_provider_gptimg.api.prices import DEFAULT_PRICES
 from airflow_provider_gptimg.compat.xcom import push_result
 from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
@@ -71,6 +72,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         self.end_task = end_task
         self.kind = kind
         self.submitted_at = submitted_at
+        self._prices = DEFAULT_PRICES  # until the connection is read
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the keyword arguments, JSON scalars all; no key, no prompt."""
@@ -94,13 +96,16 @@ class GptImgGenerationTrigger(HoldingTrigger):
         settled = asyncio.create_task(self.settle())
         try:
             generation, event = await self._watch()
-            if generation and self.end_task and await push_result(self.task_instance, generation, self.log):
+            if generation and self.end_task and await self._ends_its_task(generation):
                 yield TaskSuccessEvent()  # at once: a task that is not queued again is safe
                 return
             await settled
         finally:
             settled.cancel()
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _ends_its_task(self, generation: Generation) -> bool:
+        return await push_result(self.task_instance, generation, self.log, self._prices)
 
     async def on_kill(self) -> None:
         """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
@@ -124,6 +129,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         try:
             hook = GptImgHook(self.conn_id)
             async with hook.async_client() as client:
+                self._prices = client.prices
                 pace = Pace(self.poll_interval, self.exponential_backoff, self.max_wait)
                 course = Course(
                     client.schedules.of(self.kind),

@@ -24,6 +24,9 @@ RESULT_KEYS = {
     "expires_at",
     "submissions",
     "missing",
+    "cost_usd",
+    "cost_estimated",
+    "cached",
 }
 
 

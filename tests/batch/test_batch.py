@@ -42,6 +42,8 @@ def test_each_item_is_made_stored_and_named(emulator: Any, tmp_path: Path) -> No
         "images": 5,
         "submissions": 4,
         "kept": 0,
+        "cost_usd": 0.075,
+        "cost_estimated": False,
         "failed_items": [],
     }
     assert batch.xcoms["manifest"] == result["manifest"]

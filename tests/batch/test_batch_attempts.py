@@ -187,7 +187,7 @@ def test_a_retry_only_fetches_again_what_came_broken(
     emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_provider_gptimg.files.storage.PAUSES", (0.0,))
-    emulator.faults([{"on": "download", "kind": "truncate", "times": 8}])
+    emulator.faults([{"on": "download", "kind": "truncate", "times": 12}])  # each is fetched twice
     batch = BatchTask(tmp_path, {"items": animals(8), "on_item_error": "continue", "max_failed_items": 0})
     with pytest.raises(exceptions.GptImgBatchError):
         batch.attempt()

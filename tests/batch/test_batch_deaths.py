@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,46 @@ def test_every_item_exactly_once(
         gptimg_emulator.faults([])
         batch.attempt()
     check(batch, gptimg_emulator, len(items), fails, again=clears.allowed)
+
+
+@pytest.mark.parametrize("seed", range(200, 216))
+def test_a_limit_holds_whatever_dies(
+    gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
+) -> None:
+    dice = random.Random(seed)
+    hurry(monkeypatch)
+    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    connect(monkeypatch, gptimg_emulator, submit_rps=dice.choice([5, 30]))
+    # Sometimes a look-up is blind to what was accepted: then even what seems to be nothing counts as paid.
+    gptimg_emulator.configure(latency_median=dice.choice([0.05, 1.0]), lookup_lag=dice.choice([0.0, 60.0]))
+    gptimg_emulator.faults([{"on": "submit", "kind": "reset_after", "probability": 0.3, "times": 3}])
+    items = [dice.choice(["Animal", "Animal", "[fail]"]) + f" {number}" for number in range(12)]
+    batch = BatchTask(tmp_path, {"items": items, "on_item_error": "continue"})
+    limit = batch.arguments["max_cost_usd"] = dice.choice([0.03, 0.06, 0.1])
+
+    def spent() -> float:
+        rows = submissions(gptimg_emulator)
+        return round(sum(row["billed"] - row["refunded"] for row in rows), 9)
+
+    for _ in range(dice.randint(1, MOST_DEATHS)):
+        death.be_due(dice.randint(1, 60), after=dice.random() < 0.5)
+        with suppress(Killed, exceptions.GptImgError):
+            batch.attempt()
+        assert spent() <= limit
+        if dice.random() < 0.5:
+            batch.clear()
+    death.be_due(1_000_000, after=False)
+    batch.clear()
+    with pytest.raises((exceptions.GptImgCostLimitError, exceptions.GptImgBatchError)):
+        batch.attempt()
+    assert spent() <= limit
+    gptimg_emulator.faults([])
+    gptimg_emulator.configure(lookup_lag=0.0)
+    batch.arguments["max_cost_usd"] = 10.0
+    batch.clear()
+    batch.attempt()
+    good = [item for item in items if "[fail]" not in item]
+    assert sum(line["status"] == "completed" for line in batch.manifest()) == len(good)
 
 
 def check(batch: BatchTask, emulator: Any, count: int, fails: bool, *, again: int) -> None:

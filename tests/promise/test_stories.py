@@ -40,6 +40,9 @@ RESULT = {
     "expires_at": "2100-01-01T00:00:00Z",
     "submissions": 1,
     "missing": 0,
+    "cost_usd": 0.04,
+    "cost_estimated": True,
+    "cached": False,
 }
 
 pytestmark = pytest.mark.usefixtures("database", "quick")

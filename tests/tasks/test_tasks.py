@@ -99,6 +99,9 @@ def test_submit_only_hands_on_what_is_known(monkeypatch: pytest.MonkeyPatch) -> 
         "expires_at": None,
         "submissions": 1,
         "missing": 0,
+        "cost_usd": 0.02,
+        "cost_estimated": True,
+        "cached": False,
     }
     assert [method for method, *_ in script.received] == ["POST"]
 

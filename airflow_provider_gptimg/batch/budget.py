@@ -1,0 +1,112 @@
+"""What a batch may spend, and what it has spent so far; the journal remembers it over all attempts.
+
+What is under way, and what may have been paid for, counts as paid: so the account never shows more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
+from airflow_provider_gptimg.api.prices import Prices, price_of
+from airflow_provider_gptimg.batch.items import Item
+from airflow_provider_gptimg.batch.journal import COMPLETED, Journal, State
+from airflow_provider_gptimg.batch.plan import ItemPlan, Step
+
+DIGITS = 9
+"""Sums are rounded to so many: 3 times 0.015 is not 0.045 in binary."""
+
+
+@dataclass
+class Budget:
+    """The money of one batch, in US dollars.
+
+    :param prices: of the account.
+    :param limit: ``max_cost_usd``; None where nothing limits it.
+    """
+
+    prices: Prices
+    journal: Journal
+    limit: float | None = None
+    spent: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spent = round(sum(state.spent for state in self.journal.states.values()), DIGITS)
+
+    def price_of(self, item: Item) -> float:
+        """Return the price of an item; 0 where it is not known, which a limit does not allow."""
+        fields = item.fields
+        return price_of(self.prices, fields["model"], fields["resolution"], images_of(item)) or 0.0
+
+    def needs(self, item: Item, plan: ItemPlan) -> float:
+        """Return what an item may cost that does not count as spent yet."""
+        state = self.journal.states.get(item.digest)
+        is_counted = state is not None and (state.stake > 0 or state.status == COMPLETED)
+        return 0.0 if is_counted and plan.step is not Step.SUBMIT else self.price_of(item)
+
+    def allows(self, usd: float) -> bool:
+        """Return whether so much may be spent on top of what is."""
+        return self.limit is None or round(self.spent + usd, DIGITS) <= self.limit
+
+    def stake(self, item: Item, usd: float) -> dict[str, float]:
+        """Count money as spent on an item that is about to be submitted; return what to note of it."""
+        spent, stake = self._of(item)
+        self.spent = round(self.spent + usd, DIGITS)
+        return _facts(spent + usd, stake + usd)
+
+    def reopen(self, item: Item) -> dict[str, float]:
+        """Take back that an item's generation was settled: its images are stored once more."""
+        spent, stake = self._of(item)
+        return _facts(spent, stake or min(spent, self.price_of(item)))
+
+    def settle(self, item: Item, usd: float | None) -> dict[str, float]:
+        """Count what an item's latest generation cost in the end; return what to note of it.
+
+        :param usd: what it cost, 0 if it was refunded or refused; None where nobody says: then its price.
+        """
+        spent, stake = self._of(item)
+        price = self.price_of(item)
+        # What else was staked may have been paid for, too.
+        final = stake if usd is None else max(0.0, stake - price) + usd
+        self.spent = round(self.spent + final - stake, DIGITS)
+        return _facts(spent + final - stake, 0.0)
+
+    def reached(self) -> ApiError:
+        """Return the error of a batch that may spend no more."""
+        return ApiError(
+            Kind.COST_LIMIT,
+            f"max_cost_usd={self.limit:g} is reached: {self.spent:.3f} USD are spent, and one more image "
+            "could exceed the limit. Nothing more is submitted.",
+        )
+
+    def _of(self, item: Item) -> tuple[float, float]:
+        state: State | None = self.journal.states.get(item.digest)
+        return (state.spent, state.stake) if state else (0.0, 0.0)
+
+
+def _facts(spent: float, stake: float) -> dict[str, float]:
+    return {"spent_usd": round(spent, DIGITS), "stake_usd": round(stake, DIGITS)}
+
+
+def images_of(item: Item) -> int:
+    """Return how many images an item asks for; 0 for one that is refused before it is submitted."""
+    try:
+        return 0 if item.problem is not None else int(item.fields["n"])
+    except (TypeError, ValueError):
+        return 0
+
+
+def check_prices(asked: Iterable[tuple[str, str]], prices: Prices) -> None:
+    """Check that a batch with a limit asks only for what has a price.
+
+    :param asked: models, each with a resolution.
+    :raises ApiError: INVALID.
+    """
+    for model, resolution in sorted(asked):
+        if price_of(prices, model, resolution, 1) is None:
+            raise invalid(
+                "max_cost_usd",
+                f"{model} at {resolution}",
+                'it has no price, so no limit can hold; add it to "prices" in the connection\'s extra',
+            )
