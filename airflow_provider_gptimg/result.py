@@ -10,7 +10,7 @@ import pendulum
 
 from airflow_provider_gptimg.api.errors import ApiError, invalid
 from airflow_provider_gptimg.api.generation import COMPLETED, FAILED, Generation
-from airflow_provider_gptimg.api.prices import Prices, price_of
+from airflow_provider_gptimg.api.prices import DEFAULT_PRICES, Prices, price_of
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 PROMPT_CHARACTERS = 200
@@ -129,7 +129,9 @@ def generation_id_in(given: object) -> str:
     return generation_id.strip()
 
 
-def result_of(generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices) -> Result:
+def result_of(
+    generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
+) -> Result:
     """Return the result of a generation in whatever state it is, after storing its images if asked to."""
     cost, is_estimated = _cost_of(generation, asked, prices)
     images: list[Image] | list[StoredImage]
@@ -173,7 +175,9 @@ def _cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[floa
     return price, price is not None
 
 
-def collect(generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices) -> Result:
+def collect(
+    generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
+) -> Result:
     """Return the result of a generation that is over, after storing its images if asked to.
 
     :raises ApiError: FAILED, NO_IMAGES, EXPIRED; whatever ``store`` raises. It names the generation.

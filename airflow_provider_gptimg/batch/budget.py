@@ -36,8 +36,8 @@ class Budget:
 
     def price_of(self, item: Item) -> float:
         """Return the price of an item; 0 where it is not known, which a limit does not allow."""
-        fields = item.fields
-        return price_of(self.prices, fields["model"], fields["resolution"], images_of(item)) or 0.0
+        fields, images = item.fields, images_of(item)
+        return price_of(self.prices, fields.get("model"), fields.get("resolution"), images) or 0.0
 
     def needs(self, item: Item, plan: ItemPlan) -> float:
         """Return what an item may cost that does not count as spent yet."""
