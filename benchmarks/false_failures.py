@@ -29,8 +29,8 @@ from dev.stack import AirflowStack
 HERE = Path(__file__).parent
 VARIANTS = {
     "hasty": "event at once (no protection)",
-    "held_back": "event held back (default)",
-    "ended_in_triggerer": "by default, ended in the triggerer",
+    "held_back": "event held back, then resumed",
+    "ended_in_triggerer": "ended in the triggerer (default)",
 }
 HEAD = (
     "variant",

@@ -46,7 +46,7 @@ class Budget:
         return 0.0 if is_counted and plan.step is not Step.SUBMIT else self.price_of(item)
 
     def allows(self, usd: float) -> bool:
-        """Return whether so much may be spent on top of what is."""
+        """Return whether an amount may be spent in addition to what is spent already."""
         return self.limit is None or round(self.spent + usd, DIGITS) <= self.limit
 
     def stake(self, item: Item, usd: float) -> dict[str, float]:

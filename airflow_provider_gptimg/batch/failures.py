@@ -15,6 +15,10 @@ LASTING = frozenset({Kind.INVALID, Kind.BAD_REQUEST, Kind.POLICY, Kind.MODEL_UNA
 """Failures of an item that no retry can mend, or may: it is not submitted again before a Clear."""
 
 
+_STOPS_ALL = REFUSES_ALL | {Kind.COST_LIMIT}
+"""What no other item and no retry can get past."""
+
+
 class Failures:
     """Counts the failed items of a batch.
 
@@ -36,9 +40,7 @@ class Failures:
         if error.kind in LASTING:
             self._lasting += 1
             self._first_lasting = self._first_lasting or error
-        if self.stopped_by is None and (
-            error.kind in REFUSES_ALL | HITS_ALL | {Kind.COST_LIMIT} or self._is_too_many(self.count)
-        ):
+        if self.stopped_by is None and (error.kind in _STOPS_ALL | HITS_ALL or self._is_too_many(self.count)):
             self.stopped_by = error
 
     def stop(self, error: ApiError) -> None:
@@ -66,7 +68,7 @@ class Failures:
     @property
     def final(self) -> ApiError | None:
         """The failure for which a retry would end as this attempt does."""
-        if self.stopped_by and self.stopped_by.kind in REFUSES_ALL | {Kind.COST_LIMIT}:
+        if self.stopped_by and self.stopped_by.kind in _STOPS_ALL:
             return self.stopped_by
         all_last = self._is_in_vain and self._lasting == self.count
         return self._first_lasting if all_last or self._is_too_many(self._lasting) else None

@@ -24,7 +24,7 @@ from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, collect, shortfall
+from airflow_provider_gptimg.result import asked, collect, shortfall
 
 _UNPAID = REFUSES_ALL | {
     Kind.INVALID,
@@ -164,8 +164,6 @@ class Maker:
 
     async def _store(self, item: Item, generation: Generation, known: Receipt) -> None:
         request = item.request(with_files=False)
-        asked_for = {"model": request.model, "resolution": request.resolution, "n": request.n}
-        asked: Asked = {**NOTHING_ASKED, **asked_for, "submissions": known.submissions}  # type: ignore[typeddict-item]
         size = pixels(request.model, request.size, request.resolution)
         store = self._plan.storage_for(item, size).store
         if names := self._plan.names_taken(item):
@@ -173,7 +171,14 @@ class Maker:
             self._journal.note(item.digest, SUBMITTED, shown=item.shown, names=names, **known.as_json())
             await asyncio.to_thread(self._journal.flush)
         result = await asyncio.get_running_loop().run_in_executor(
-            self._storers, partial(collect, generation, asked, store, prices=self._plan.settings.prices)
+            self._storers,
+            partial(
+                collect,
+                generation,
+                asked(request, known.submissions),
+                store,
+                prices=self._plan.settings.prices,
+            ),
         )
         if line := shortfall(result):
             self._plan.log.warning("For %s: %s", item.label, line)

@@ -52,7 +52,6 @@ class Runner:
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
-        self._to_make = ToMake(0, 0.0)
 
     async def run(self) -> list[Waiting]:
         """Work, and return what is still to be waited for, by its deadline; nothing if all is over.
@@ -60,11 +59,11 @@ class Runner:
         :raises ApiError: kind STORAGE, if the items cannot be read or the batch's records not written.
         :raises Interrupted: if it is halted. What was under way is found again by the next attempt.
         """
-        await asyncio.to_thread(self._count_what_is_over)
+        to_make = await asyncio.to_thread(self._count)
         if overview := self._plan.progress.overview():
             self._plan.log.info("%s", overview)
-        if self._to_make.images:
-            await asyncio.to_thread(self._plan.before_paying, self._to_make)
+        if to_make.images:
+            await asyncio.to_thread(self._plan.before_paying, to_make)
         rules, submits = self._plan.rules, self._plan.settings.limits.submits
         self._slots = asyncio.Semaphore(rules.max_in_flight)
         self._submitters = asyncio.Semaphore(max(4, math.ceil(SUBMITTING_SECONDS * submits)))
@@ -82,7 +81,8 @@ class Runner:
         finally:
             storers.shutdown(wait=not self._plan.failures.is_halted, cancel_futures=True)
 
-    def _count_what_is_over(self) -> None:
+    def _count(self) -> ToMake:
+        """Count what is over already, and return what is to be made."""
         progress, failures = self._plan.progress, self._plan.failures
         wanted, images, usd = set(), 0, 0.0
         for item in self._plan.items:
@@ -96,13 +96,13 @@ class Runner:
                 progress.kept += state.attempt <= self._plan.cleared_at
             elif step is Step.LEAVE and state:
                 failures.add(ApiError(Kind(state.reason), "It failed before."))
-        self._to_make = ToMake(images, round(usd, DIGITS))
         progress.failed = failures.count
         progress.dropped = sum(
             state.status == COMPLETED and digest not in wanted
             for digest, state in self._journal.states.items()
         )
         progress.begin()
+        return ToMake(images, round(usd, DIGITS))
 
     async def _supervise(self, feeder: asyncio.Task[None]) -> list[Waiting]:
         spoken = flushed = time.monotonic()

@@ -26,7 +26,7 @@ def ends_in_triggerer(task: Any, *, stores: bool = False) -> bool:
 def left_for_a_worker(task: Any) -> Iterator[str]:
     """Yield what an operator has that Airflow does on a worker only, when a task has succeeded.
 
-    Each was seen to be dropped for a task that ends from its trigger, on Airflow 3.1 to 3.4.
+    A task that ends from its trigger is called back by nobody, and sends no asset event.
     """
     if not writes_from_triggerer():
         yield "the XCom backend"  # Airflow 3.0's, or one of the user's own, which may hold up the event loop

@@ -15,17 +15,9 @@ from PIL import Image
 
 from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
-from tests.support.batches import BatchTask, check_paid_once, connect, hurry, submissions
+from tests.support.batches import BatchTask, check_paid_once, submissions
 from tests.support.object_store import FOLDER, bucket
 from tests.support.pipelines import Pipeline
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    return gptimg_emulator
-
 
 ITEMS = ["A fox", {"prompt": "A bear", "size": "3:2", "id": "sku-7"}, "A fox", {"prompt": "Two", "n": 2}]
 

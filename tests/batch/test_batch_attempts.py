@@ -18,14 +18,6 @@ from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.emulator.server import EmulatorServer
 from tests.support.batches import BatchTask, animals, check_paid_once, connect, hurry, submissions
 
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    return gptimg_emulator
-
-
 PRICE = 0.015
 """Dollars for an image of 1K (contract: Prices)."""
 

@@ -8,17 +8,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_gptimg import exceptions
-from tests.support.batches import BatchTask, animals, connect, hurry, submissions
+from tests.support.batches import BatchTask, animals, connect, submissions
 
 PRICE = 0.015
 
 
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    gptimg_emulator.configure(latency_median=0.05)
-    return gptimg_emulator
+@pytest.fixture(autouse=True)
+def _quick(emulator: Any) -> None:
+    emulator.configure(latency_median=0.05)
 
 
 def test_a_batch_stops_at_its_limit_and_goes_on_with_a_higher_one(emulator: Any, tmp_path: Path) -> None:

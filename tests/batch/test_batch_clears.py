@@ -14,15 +14,12 @@ from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.files.place import Place
-from tests.support.batches import BatchTask, animals, check_paid_once, connect, hurry, submissions
+from tests.support.batches import BatchTask, animals, check_paid_once, submissions
 
 
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    gptimg_emulator.configure(latency_median=0.05)
-    return gptimg_emulator
+@pytest.fixture(autouse=True)
+def _quick(emulator: Any) -> None:
+    emulator.configure(latency_median=0.05)
 
 
 class Killed(BaseException):

@@ -9,14 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_gptimg import exceptions
-from tests.support.batches import BatchTask, animals, connect, hurry, submissions
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    return gptimg_emulator
+from tests.support.batches import BatchTask, animals, connect, submissions
 
 
 def test_the_worker_is_given_back_while_there_is_only_waiting(

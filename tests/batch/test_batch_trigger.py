@@ -10,14 +10,7 @@ import pytest
 
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
-from tests.support.batches import connect, hurry, submissions
-
-
-@pytest.fixture
-def emulator(gptimg_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    hurry(monkeypatch)
-    connect(monkeypatch, gptimg_emulator)
-    return gptimg_emulator
+from tests.support.batches import connect, submissions
 
 
 def trigger(generation_ids: list[str], **changes: Any) -> GptImgBatchTrigger:
