@@ -37,6 +37,7 @@ class EventExtra(TypedDict):
     :param sha256: of the stored images, in the order of ``uris``; empty where they are not stored.
     :param expires_at: when the URLs die (ISO 8601, UTC); None for stored images, which stay.
     :param prompt: its first 200 characters.
+    :param cost_usd: of the generation, also in each event of an alias that has several folders.
     """
 
     generation_id: str
@@ -46,6 +47,9 @@ class EventExtra(TypedDict):
     prompt: str | None
     model: str | None
     size: str | None
+    cost_usd: float | None
+    cost_estimated: bool
+    cached: bool
 
 
 class BatchEventExtra(TypedDict):
@@ -56,6 +60,8 @@ class BatchEventExtra(TypedDict):
     completed: int
     failed: int
     images: int
+    cost_usd: float | None
+    cost_estimated: bool
 
 
 def image_asset(
@@ -151,8 +157,7 @@ def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]
 def event_extra(result: Mapping[str, Any]) -> EventExtra | BatchEventExtra:
     """Return what an asset event says of a result."""
     if "manifest" in result:
-        counts = {name: result[name] for name in ("manifest", "total", "completed", "failed", "images")}
-        return cast("BatchEventExtra", counts)
+        return cast("BatchEventExtra", {name: result[name] for name in BatchEventExtra.__annotations__})
     hashes = [image["sha256"] for image in result["images"] if "uri" in image]
     return EventExtra(
         generation_id=result["generation_id"],
@@ -162,6 +167,9 @@ def event_extra(result: Mapping[str, Any]) -> EventExtra | BatchEventExtra:
         prompt=result["prompt"],
         model=result["model"],
         size=result["size"],
+        cost_usd=result["cost_usd"],
+        cost_estimated=result["cost_estimated"],
+        cached=result["cached"],
     )
 
 

@@ -217,12 +217,17 @@ def from_api(error: ApiError) -> GptImgError:
     )
 
 
+def reason_of(error: GptImgError) -> str:
+    """Return the code of an error's reason, one of a few words such as ``quota``."""
+    return next((kind for kind, its in _CLASSES.items() if isinstance(error, its)), Kind.UNAVAILABLE).value
+
+
 def named(error: Exception, generation_id: str) -> GptImgError:
     """Return an error of a wait as one that says which generation it is about, and what becomes of it."""
     if isinstance(error, GptImgError):
         if error.generation_id is not None:
             return error
-        kind = next((kind for kind, its in _CLASSES.items() if its is type(error)), Kind.UNAVAILABLE)
+        kind = Kind(reason_of(error))
         return type(error)(
             f"{error} {fate(generation_id, kind)}",
             generation_id=generation_id,

@@ -108,6 +108,7 @@ class Maker:
             raise Withdrawn(surely=True)
         submission = await self._submitted(item, plan, known)
         self._activity.moved()
+        self._plan.metrics.submitted(submission, item.fields["model"])
         money = self._budget.reopen(item) if state and state.status == COMPLETED else {}
         facts = {"shown": item.shown, **submission.receipt.as_json(), **money}
         self._journal.note(item.digest, SUBMITTED, **facts)
@@ -184,6 +185,7 @@ class Maker:
             self._plan.log.warning("For %s: %s", item.label, line)
         self._activity.moved()
         self._plan.progress.completed += 1
+        self._plan.metrics.given(result)
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}
         self._journal.note(
             item.digest,
@@ -200,6 +202,7 @@ class Maker:
 
     def _fail(self, item: Item, plan: ItemPlan, error: ApiError) -> None:
         self._activity.moved()
+        self._plan.metrics.failed(error.kind.value)
         failures = self._plan.failures
         was_stopped = failures.is_stopped
         failures.add(error)

@@ -21,6 +21,7 @@ from airflow_provider_gptimg.payment.submission import OnDoubt
 
 if TYPE_CHECKING:
     from airflow_provider_gptimg.batch.budget import Budget
+    from airflow_provider_gptimg.hooks.metrics import Metrics
 
 _LASTING = frozenset(kind.value for kind in LASTING)
 
@@ -93,6 +94,7 @@ class BatchPlan:
     remake: Remake
     budget: Budget
     before_paying: Callable[[ToMake], None]
+    metrics: Metrics
     log: Any
 
     def of(self, item: Item) -> ItemPlan:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.prices import Prices
-from airflow_provider_gptimg.result import NOTHING_ASKED, result_of, shortfall
+from airflow_provider_gptimg.result import NOTHING_ASKED, Result, result_of, shortfall
 
 with suppress(ImportError):
     # What a connection is read through. Every process of Airflow has it loaded by now; loading it at the
@@ -22,8 +22,8 @@ ASKED_KEY = "asked"
 """XCom key under which a worker leaves what only it knows for the trigger that ends its task."""
 
 
-async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices) -> bool:
-    """Write a result's XComs from the event loop; False where only a worker can do it.
+async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices) -> Result | None:
+    """Write a result's XComs from the event loop, and return it; None where only a worker can do it.
 
     That is on an Airflow without ``XCom.aset``, with an XCom backend of one's own (which may block
     the loop), and after any failure.
@@ -36,7 +36,7 @@ async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices)
 
     if ti is None or not writes_from_triggerer():
         log.info("Nothing here can write XComs from the triggerer: the task is resumed on a worker instead.")
-        return False
+        return None
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
     try:
         asked = await XCom.aget_one(key=ASKED_KEY, **where)
@@ -52,8 +52,8 @@ async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices)
         )
     except Exception:
         log.exception("Could not end the task from the triggerer; it is resumed on a worker instead.")
-        return False
-    return True
+        return None
+    return result
 
 
 def writes_from_triggerer() -> bool:

@@ -23,7 +23,7 @@ from airflow_provider_gptimg.gallery.cards import Card, Place
 from airflow_provider_gptimg.gallery.html import Group, label, page
 from airflow_provider_gptimg.gallery.live_generations import generation_now, live_picture
 from airflow_provider_gptimg.gallery.stored_files import Gone, file_name, media_type, read_picture
-from airflow_provider_gptimg.gallery.task_cards import PAGE, card_at, card_page
+from airflow_provider_gptimg.gallery.task_cards import PAGE, CardPage, card_at, card_page
 from airflow_provider_gptimg.gallery.task_instances import (
     Task,
     dags_with_pictures,
@@ -74,7 +74,7 @@ def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) ->
         tasks = known[task_id]
         shown = card_page(tasks, _now(), count=FIRST)
         total = shown.items if members == 1 else members
-        groups.append(Group(task_id, shown.cards[:FIRST], total, shown.problem, shown.progress))
+        groups.append(_group(task_id, shown.cards[:FIRST], total, shown))
     return page(request, "run", title=f"Images of {run_id}", groups=groups, dag_id=dag_id, run_id=run_id)
 
 
@@ -104,7 +104,7 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
     session.close()  # as above
     shown = card_page(tasks, _now(), start=start if total == 1 else 0)
     total = shown.items if total == 1 else total
-    group = Group(task_id, shown.cards, total, shown.problem, shown.progress)
+    group = _group(task_id, shown.cards, total, shown)
     one = tasks[0].place if len(tasks) == 1 else None
     name = f"{task_id} {label(one)}".strip() if one else task_id
     return page(
@@ -226,6 +226,12 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
 def refused(request: Request, error: AnyHTTPException) -> Response:
     """Say why there is nothing to see, in a page that looks like the others."""
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
+
+
+def _group(task_id: str, cards: list[Card], total: int, shown: CardPage) -> Group:
+    return Group(
+        task_id, cards, total, shown.problem, shown.progress, shown.cost, is_whole_cost=shown.is_whole_cost
+    )
 
 
 def _task_and_card(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -14,6 +14,9 @@ import pendulum
 MAX_SIDE = 20_000
 """Pixels; a width or height beyond it is a mistake, and is not shown."""
 
+
+MAX_USD = 1e6
+"""Dollars; a cost beyond it is a mistake, and is not shown."""
 
 MAX_NAME = 200
 """Characters of an item's id that are shown."""
@@ -47,6 +50,36 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What something cost in US dollars, and whether part of that is only an estimate."""
+
+    usd: float
+    is_estimated: bool
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any], *, images: int = 1) -> Cost | None:
+        """Return the cost of one of so many pictures of a record; None where it names none."""
+        usd = record.get("cost_usd")
+        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < MAX_USD:
+            return None
+        return cls(usd / max(images, 1), record.get("cost_estimated") is True)
+
+    @classmethod
+    def sum(cls, costs: Iterable[Cost | None]) -> Cost | None:
+        """Return the sum of those that are known, an estimate if any is not; None if none is."""
+        known, unknown = [], False
+        for cost in costs:
+            if cost is None:
+                unknown = True
+            else:
+                known.append(cost)
+        if not known:
+            return None
+        is_estimated = unknown or any(cost.is_estimated for cost in known)
+        return cls(sum(cost.usd for cost in known), is_estimated)
+
+
+@dataclass(frozen=True)
 class Card:
     """One picture, or what stands in its place.
 
@@ -58,6 +91,7 @@ class Card:
     :param since: when it was asked for.
     :param seconds: how long it took.
     :param message: why it failed.
+    :param cost: its share of what its generation cost.
     """
 
     place: Place
@@ -80,6 +114,7 @@ class Card:
     seconds: float | None = None
     expires_at: datetime | None = None
     message: str | None = None
+    cost: Cost | None = None
 
     @property
     def key(self) -> str:
@@ -120,10 +155,11 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
         "seconds": (completed - created).total_seconds() if created and completed else None,
     }
     images = record.get("images")
+    pictures = [image for image in images if isinstance(image, Mapping)] if isinstance(images, list) else []
+    cost = Cost.read(record, images=len(pictures))
     found = [
-        Card(place, index=position, **_picture(image, expires, now), **common)
-        for position, image in enumerate(images if isinstance(images, list) else [])
-        if isinstance(image, Mapping)
+        Card(place, index=position, cost=cost, **_picture(image, expires, now), **common)
+        for position, image in enumerate(pictures)
     ]
     if found:
         return found

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from airflow_provider_gptimg.gallery.addresses import Addresses
-from airflow_provider_gptimg.gallery.cards import Card, Place, State, origins
+from airflow_provider_gptimg.gallery.cards import Card, Cost, Place, State, origins
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -42,6 +42,7 @@ class Group:
     :param total: how many there are, with those that are not on the page.
     :param problem: why there are none.
     :param progress: what a batch that is under way has done, in words.
+    :param cost: of a batch all of it, else of the cards that are shown.
     """
 
     task_id: str
@@ -49,6 +50,13 @@ class Group:
     total: int
     problem: str | None = None
     progress: str | None = None
+    cost: Cost | None = None
+    is_whole_cost: bool = False
+
+    @property
+    def is_partly_priced(self) -> bool:
+        """Whether the cost leaves out what is not on the page."""
+        return self.total > len(self.cards) and not self.is_whole_cost
 
     @property
     def instances(self) -> int:
@@ -69,11 +77,13 @@ def page(
     :param name: of its template.
     """
     groups = groups or []
+    costs = [group.cost for group in groups if group.cards]
     cards = [card for group in groups for card in group.cards]
     html = _templates.get_template(f"{name}.html").render(
         at=Addresses(request.scope.get("root_path", "")),
         groups=groups,
         shown=len(cards),
+        cost=Cost.sum(costs),
         is_coming=any(card.state is State.COMING for card in cards)
         or any(group.progress for group in groups),
         other_page=lambda number: "?" + urlencode([*_without_page(request), ("page", number)]),
@@ -99,6 +109,13 @@ def span(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(seconds, 0):.1f} s"
+
+
+def dollars(cost: Cost) -> str:
+    """Return a cost for people: ``$0.015``, or ``about $0.50`` for an estimate; two to four decimals."""
+    text = f"{cost.usd:.4f}".rstrip("0")
+    text += "0" * (2 - len(text.partition(".")[2]))
+    return f"about ${text}" if cost.is_estimated else f"${text}"
 
 
 def left(moment: datetime) -> str:
@@ -138,6 +155,7 @@ _templates = jinja2.Environment(
 )
 _templates.globals.update(
     span=span,
+    dollars=dollars,
     left=left,
     ratio=ratio,
     is_mixed=is_mixed,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_provider_gptimg.gallery.batch_journals import Journals, index_of
-from airflow_provider_gptimg.gallery.cards import Card, State, cards_of
+from airflow_provider_gptimg.gallery.cards import Card, Cost, State, cards_of
 from airflow_provider_gptimg.gallery.ownership import own_journal, own_manifest
 from airflow_provider_gptimg.gallery.stored_files import Gone, manifest_lines
 from airflow_provider_gptimg.gallery.task_instances import Task
@@ -24,12 +24,17 @@ _journals = Journals()
 
 
 class CardPage(NamedTuple):
-    """The cards of some tasks, how many items the first of them has, and why cards are missing."""
+    """The cards of some tasks, how many items the first of them has, and why cards are missing.
+
+    :param cost: of a batch that is over, all of it; else of the cards.
+    """
 
     cards: list[Card]
     items: int
     progress: str | None
     problem: str | None
+    cost: Cost | None = None
+    is_whole_cost: bool = False
 
 
 def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: int = PAGE) -> CardPage:
@@ -48,7 +53,16 @@ def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: in
             said = progress(task) if len(tasks) == 1 else None
         except Gone as gone:  # the others can be shown all the same
             problem = problem or str(gone)
-    return CardPage(found, items, said, problem)
+    whole = _whole_cost(tasks)
+    cost = whole or Cost.sum(card.cost for card in found if card.state in (State.READY, State.EXPIRED))
+    return CardPage(found, items, said, problem, cost, whole is not None)
+
+
+def _whole_cost(tasks: Sequence[Task]) -> Cost | None:
+    """Return what a batch that is over cost, None for other tasks."""
+    if len(tasks) != 1 or not tasks[0].manifest or not tasks[0].result:
+        return None
+    return Cost.read(tasks[0].result)
 
 
 def item_count(task: Task) -> int:

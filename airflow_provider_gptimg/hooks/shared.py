@@ -14,12 +14,13 @@ from airflow_provider_gptimg.api.client import AsyncClient, warm_up
 from airflow_provider_gptimg.api.polling.rate_limit import Buckets
 from airflow_provider_gptimg.api.polling.schedule import Schedules
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.hooks.metrics import replied
 
 
 @lru_cache(maxsize=64)
 def buckets_for(settings: Settings) -> Buckets:
     """Return the process's limiter for an account; the same for equal settings."""
-    return Buckets(settings.limits)
+    return Buckets(settings.limits, on_reply=replied)
 
 
 @lru_cache(maxsize=64)

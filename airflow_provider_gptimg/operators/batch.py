@@ -34,6 +34,7 @@ from airflow_provider_gptimg.files.names import FileNames, fields_of
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
@@ -252,6 +253,7 @@ class GptImgBatchOperator(GptImgTask):
                 remake=remake,
                 budget=Budget(self.hook.settings.prices, journal, self.max_cost_usd),
                 before_paying=self._check_money if not resumed else lambda to_make: None,
+                metrics=Metrics(ti),
                 log=self.log,
             )
             waiting = asyncio.run(Runner(plan).run())

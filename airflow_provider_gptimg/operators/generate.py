@@ -16,6 +16,7 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
+from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.attempt import Attempt
 from airflow_provider_gptimg.payment.decision import GENERATION_ID_KEY, Action, Decision, OnClear
@@ -210,6 +211,7 @@ class GptImgGenerateOperator(GenerationWait):
         ti = task_instance(context)
         digest = attempt.identity(decision).digest
         submission = self._submit(attempt, decision, request)
+        self._count(context, decision, submission, request.model)
         receipt, generation = submission.receipt, submission.generation
         self.generation = generation
         facts = asked(request, receipt.submissions)
@@ -331,6 +333,13 @@ class GptImgGenerateOperator(GenerationWait):
                 submission.client_business_id,
             )
         return submission
+
+    def _count(self, context: Context, decision: Decision, submission: Submission, model: str) -> None:
+        metrics = Metrics(task_instance(context))
+        metrics.submitted(submission, model)
+        if self.durable:
+            known = decision.receipt.generation_id if decision.receipt else None
+            metrics.resumed(type(self).__name__, known, submission)
 
     def _memory(self, context: Context) -> Memory:
         push = task_instance(context).xcom_push if self.do_xcom_push else None

@@ -124,11 +124,13 @@ class GptImgTask(BaseOperator):
         try:
             yield
         except GptImgError as error:
-            if self.do_xcom_push:
-                self._push_reason(context, error)
+            self.note_failure(context, error)
             raise
 
-    def _push_reason(self, context: Context, error: GptImgError) -> None:
+    def note_failure(self, context: Context, error: GptImgError) -> None:
+        """Push why the task failed, if it pushes anything."""
+        if not self.do_xcom_push:
+            return
         reason = {
             "error": type(error).__name__,
             "message": str(error),

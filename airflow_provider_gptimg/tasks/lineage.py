@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.generated.base import OutputDatasetFacet
+    from openlineage.client.generated.base import OutputDatasetFacet, RunFacet
 
     Lineage: TypeAlias = OperatorLineage[Any, Any]
 
@@ -51,6 +51,8 @@ def lineage_of(
         lineage.run_facets["externalQuery"] = ExternalQueryRunFacet(
             externalQueryId=next(iter(ids)), source=_without_user(service)
         )
+    if cost := _cost(results):
+        lineage.run_facets["gptimg_cost"] = cost
     return lineage
 
 
@@ -107,6 +109,20 @@ def _outputs(results: Iterable[Mapping[str, Any]]) -> list[OutputDataset]:
             facets["subset"] = subset
         outputs.append(OutputDataset(namespace=namespace, name=name, outputFacets=facets))
     return outputs
+
+
+def _cost(results: Iterable[Mapping[str, Any]]) -> RunFacet | None:
+    """Return a facet of our own, ``{"costUsd": float, "estimated": bool}``; None where nothing is known."""
+    from openlineage.client.generated.base import RunFacet
+
+    costs = [result for result in results if result.get("cost_usd") is not None]
+    facet = RunFacet()
+    if not costs or not hasattr(facet, "with_additional_properties"):  # an older client
+        return None
+    return facet.with_additional_properties(
+        costUsd=round(sum(result["cost_usd"] for result in costs), 6),
+        estimated=any(result.get("cost_estimated") for result in costs),
+    )
 
 
 def _subset(uris: list[str]) -> OutputDatasetFacet | None:

@@ -19,10 +19,11 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
 from airflow_provider_gptimg.compat.xcom import ASKED_KEY
-from airflow_provider_gptimg.exceptions import GptImgError, named, translated
+from airflow_provider_gptimg.exceptions import GptImgError, named, reason_of, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
+from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortfall
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
@@ -98,6 +99,7 @@ class GenerationWait(GptImgTask):
             if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
                 self.log.info("Stored %s", uri)
         announce(context, self.outlets, result)
+        Metrics(task_instance(context)).given(result)
         return result
 
     def defer_wait(self, context: Context, kept: Deferral) -> NoReturn:
@@ -171,6 +173,11 @@ class GenerationWait(GptImgTask):
         if event.get("status") == TIMED_OUT:
             return self.wait_here(kept, time.time())
         return self.look(kept.generation_id, patience=RESUME_PATIENCE, submitted_at=kept.submitted_at)
+
+    def note_failure(self, context: Context, error: GptImgError) -> None:
+        """Count a failure, and push its reason."""
+        Metrics(task_instance(context)).failed(reason_of(error))
+        super().note_failure(context, error)
 
     def reference_uris(self) -> list[str]:
         """Return where the images are that it started from, for the lineage."""

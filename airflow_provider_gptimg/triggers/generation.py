@@ -20,6 +20,7 @@ from airflow_provider_gptimg.api.prices import DEFAULT_PRICES
 from airflow_provider_gptimg.compat.xcom import push_result
 from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.triggers.base import HoldingTrigger
 
 _STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
@@ -105,7 +106,11 @@ class GptImgGenerationTrigger(HoldingTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _ends_its_task(self, generation: Generation) -> bool:
-        return await push_result(self.task_instance, generation, self.log, self._prices)
+        result = await push_result(self.task_instance, generation, self.log, self._prices)
+        if result is None:
+            return False
+        Metrics(self.task_instance).given(result)
+        return True
 
     async def on_kill(self) -> None:
         """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""

@@ -19,6 +19,7 @@ from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
 from tests.support.crash_table import ROWS, table
 from tests.support.figures import FIGURES
+from tests.support.statsd_listener import StatsdListener
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -88,8 +89,18 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsdListener]:
+    """What the Airflow of the tests sends its metrics to."""
+    with StatsdListener() as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
 def airflow_stack(
-    tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote, dags_folder: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    emulator_process: Remote,
+    dags_folder: Path,
+    statsd: StatsdListener,
 ) -> Iterator[AirflowStack]:
     """A real Airflow connected to the emulator, on PostgreSQL where that is installed, else on SQLite."""
     with ExitStack() as resources:
@@ -101,7 +112,10 @@ def airflow_stack(
             dags_folder,
             database_url=database_url,
             connections={"gptimg_default": json.loads(emulator_process.airflow_connection)},
-            extra_env={"PYTHONPATH": _with_path(dags_folder)},  # for a trigger of the tests
+            extra_env={
+                "PYTHONPATH": _with_path(dags_folder),  # for a trigger of the tests
+                **statsd.airflow_environment,
+            },
         )
         yield resources.enter_context(stack)
 

@@ -55,6 +55,9 @@ def test_the_next_dag_learns_which_images_were_stored(producer, folder):
         "prompt": "a greeting card",
         "model": "the author's",
         "size": "1:1",
+        "cost_usd": 0.015,
+        "cost_estimated": False,
+        "cached": False,
         "campaign": "winter",
     }
     files = sorted((folder / "monday").iterdir())

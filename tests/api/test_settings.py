@@ -17,6 +17,7 @@ from airflow_provider_gptimg.api.client import AsyncClient, SyncClient
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.polling.rate_limit import Limits
 from airflow_provider_gptimg.api.settings import Settings
+from tests.support.airflow_versions import HTTPX_READS_THE_FILE
 
 KEY = "sk-MARKER-key"
 PASSWORD = "MARKER-password"
@@ -284,10 +285,11 @@ UNUSABLE = [
         "all_proxy names a proxy that cannot be used as it is, socks://…: write it as socks5://… and run pip",
     ),
     ({}, {"HTTPS_PROXY": f"ftp://user:{PASSWORD}@proxy.example"}, "ftp://…: write it as http://…, or unset"),
-    (
+    pytest.param(
         {},
         {"SSL_CERT_FILE": "/gone/ca.pem"},
         "The environment variable SSL_CERT_FILE names /gone/ca.pem, where",
+        marks=HTTPX_READS_THE_FILE,
     ),
     ({}, {"SSL_CERT_FILE": __file__}, "Correct it, or unset it."),
     (

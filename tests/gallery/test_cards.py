@@ -16,7 +16,7 @@ from starlette.requests import Request
 from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 from airflow_provider_gptimg.gallery import html, task_cards
 from airflow_provider_gptimg.gallery.addresses import Addresses
-from airflow_provider_gptimg.gallery.cards import Card, Place, State, cards_of, origin_of
+from airflow_provider_gptimg.gallery.cards import Card, Cost, Place, State, cards_of, origin_of
 from airflow_provider_gptimg.gallery.plugin import VIEWS, GptImgGalleryPlugin
 from airflow_provider_gptimg.links import ImagesLink, PictureLink
 from tests.support.galleries import NOW, PLACE, task
@@ -187,3 +187,27 @@ def test_links_lead_to_the_tab_and_to_the_picture(
 def test_the_plugin_serves_what_its_views_name() -> None:
     (app,) = GptImgGalleryPlugin.fastapi_apps
     assert all(view["href"].startswith(app["url_prefix"].lstrip("/") + "/") for view in VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"cost_usd": 0.03}, "$0.015"),
+        ({"cost_usd": 0.03, "cost_estimated": True}, "about $0.015"),
+        ({"cost_usd": 0}, "$0.00"),
+        ({"cost_usd": 3}, "$1.50"),
+        ({}, None),
+        ({"cost_usd": "free"}, None),
+        ({"cost_usd": True}, None),
+        ({"cost_usd": float("nan")}, None),
+    ],
+)
+def test_a_card_has_its_share_of_the_cost(record: dict[str, Any], text: str | None) -> None:
+    images = [{"url": "https://files.example/1.png"}, {"url": "https://files.example/2.png"}]
+    card, _ = cards_of(PLACE, {**record, "images": images}, NOW)
+    assert (card.cost and html.dollars(card.cost)) == text
+
+
+def test_a_sum_with_something_unknown_in_it_is_an_estimate() -> None:
+    assert Cost.sum([Cost(0.015, is_estimated=False), None]) == Cost(0.015, is_estimated=True)
+    assert Cost.sum([None]) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import decision_cases as cases
 from tests.support.documentation import BELOW, CHECKOUT, DOCS, named
 
 EXAMPLES = sorted((CHECKOUT / "example_dags").glob("*.py"))
@@ -51,6 +52,7 @@ def public_names(module_name: str) -> set[str]:
 HELPERS = {
     "airflow_provider_gptimg.exceptions.from_api",
     "airflow_provider_gptimg.exceptions.named",
+    "airflow_provider_gptimg.exceptions.reason_of",
     "airflow_provider_gptimg.exceptions.translated",
     "airflow_provider_gptimg.operators.generate.problem_of",
     "airflow_provider_gptimg.operators.generate.refusal",
@@ -143,3 +145,8 @@ def test_the_map_is_the_one_that_the_script_draws() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.OUTPUT.read_text() == module.drawn()
+
+
+def test_the_table_of_who_pays_is_that_of_the_cases() -> None:
+    written = cases.PAGE.read_text(encoding="utf-8")
+    assert written == cases.page_with_table(), "run: python -m tests.support.decision_cases"

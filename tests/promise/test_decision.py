@@ -18,11 +18,6 @@ def test_who_pays(case: Case) -> None:
     assert decision.receipt == case.receipt
 
 
-def test_the_table_of_the_documentation_is_that_of_the_cases() -> None:
-    written = cases.PAGE.read_text(encoding="utf-8")
-    assert written == cases.page_with_table(), "run: python -m tests.support.decision_cases"
-
-
 @pytest.mark.parametrize(
     ("facts", "series"),
     [

@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 import pytest
+from packaging.version import Version
 
 from airflow_provider_gptimg import exceptions
 
@@ -20,7 +22,13 @@ try:
 except ImportError:  # Airflow 3.0
     from airflow.sdk.definitions.template import literal
 
+HTTPX_READS_THE_FILE = pytest.mark.skipif(
+    Version(httpx.__version__) < Version("0.28"),
+    reason="this httpx passes over a file that is gone",
+)
+
 __all__ = [
+    "HTTPX_READS_THE_FILE",
     "AirflowSensorTimeout",
     "TaskDeferred",
     "dag_test_keeps_deferrals",

@@ -78,8 +78,10 @@ def cleared_deferred(actor: Actor) -> None:
     actor.wait_state("deferred")
     actor.wait_watched()
     actor.clear()
+    # On a busy machine the image may be completed before the Clear; then see ``cleared_failed``.
+    is_given = actor.forgets and actor.submissions()[-1]["status"] == "completed"
     actor.wait_success(try_number=2)
-    assert_paid(actor, series=1, submissions=1)
+    assert_paid(actor, series=1, submissions=1, or_again=is_given)
 
 
 @story

@@ -38,6 +38,9 @@ def result(*uris: str, prompt: str | None = "a fox") -> dict[str, Any]:
         "completed_at": "2026-11-01T10:00:20Z",
         "expires_at": "2026-11-02T10:00:20Z",
         "submissions": 1,
+        "cost_usd": 0.03,
+        "cost_estimated": False,
+        "cached": False,
     }
 
 
@@ -146,6 +149,9 @@ def test_the_event_says_which_images_are_stored_where() -> None:
                 "prompt": "a fox",
                 "model": "gpt-image-2",
                 "size": "1:1",
+                "cost_usd": 0.03,
+                "cost_estimated": False,
+                "cached": False,
             },
         }
     ]

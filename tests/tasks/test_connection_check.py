@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_gptimg.api.client import _ssl_context
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from tests.support.airflow_versions import HTTPX_READS_THE_FILE
 from tests.support.raw_service import hangs, http, raw_service, resets, says
 
 KEY = "sk-marker-81c2d7"
@@ -283,6 +284,7 @@ def test_files_that_hold_no_certificates(check: Check, tmp_path: Path) -> None:
         assert "it is not a file with certificates on this machine. Details: " in message
 
 
+@HTTPX_READS_THE_FILE
 def test_certificates_of_the_environment_that_are_gone(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     _ssl_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", "/gone/ca.pem")

@@ -112,6 +112,14 @@ def test_the_generation_is_the_external_query() -> None:
     assert facets == {"externalQuery": {"externalQueryId": "gen_1", "source": "https://toapis.com/v1"}}
 
 
+def test_it_says_what_the_images_cost() -> None:
+    made = [
+        {**stored("s3://cards/a.png"), "cost_usd": 0.015, "cost_estimated": estimated} for estimated in (0, 1)
+    ]
+    facet = emitted([], [*made, stored("s3://cards/b.png")])["run"]["gptimg_cost"]
+    assert said(facet) == {"costUsd": 0.03, "estimated": True}
+
+
 def test_inputs_are_named_once_and_what_has_no_name_is_left_out() -> None:
     given = ["https://host/a.png?key=1", "https://host/a.png?key=2", "data:image/png;base64,AA", "s3:///x"]
     sent = emitted(given, stored("/data/0.png"))

@@ -86,9 +86,18 @@ class Bucket:
 
 
 class Buckets:
-    """The rate limits of one account within one process (contract: Rate limits)."""
+    """The rate limits of one account within one process (contract: Rate limits).
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    :param on_reply: told of every reply: what was asked, and the HTTP status.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        on_reply: Callable[[Category, int], None] = lambda category, status: None,
+    ) -> None:
+        self._on_reply = on_reply
         self._buckets: dict[Category, Bucket] = {
             "submit": Bucket(limits.submits, clock),
             "query": Bucket(limits.queries, clock),
@@ -106,6 +115,7 @@ class Buckets:
 
     def heed(self, category: Category, reply: Reply) -> None:
         """After a 429, let no call of this category go out until the service wants more."""
+        self._on_reply(category, reply.status)
         bucket = self._buckets.get(category)
         if reply.status == 429 and bucket:
             wanted = retry_after(reply.headers.get("retry-after"), time.time())
