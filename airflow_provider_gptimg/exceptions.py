@@ -60,6 +60,12 @@ class GptImgError(AirflowException):
     is_left: bool = False
     """Whether the task has left it in its XCom ``error``."""
 
+    cost_usd: float | None = None
+    """What the generation cost, as in a result, after a task failed with it: 0.0 after a refund."""
+
+    images_url: str | None = None
+    """Where the task's pictures are in Airflow's UI, after a task failed with it."""
+
     def __init__(
         self,
         message: str = "",
@@ -74,6 +80,11 @@ class GptImgError(AirflowException):
         self.status = status
         self.code = code
         self.field = field
+
+    @property
+    def reason(self) -> str:
+        """The reason in one word such as ``quota`` or ``timeout``; few enough to be a metric's label."""
+        return next((kind for kind, its in _CLASSES.items() if isinstance(self, its)), Kind.UNAVAILABLE).value
 
 
 class GptImgFinalError(GptImgError, AirflowFailException):
@@ -217,17 +228,12 @@ def from_api(error: ApiError) -> GptImgError:
     )
 
 
-def reason_of(error: GptImgError) -> str:
-    """Return the code of an error's reason, one of a few words such as ``quota``."""
-    return next((kind for kind, its in _CLASSES.items() if isinstance(error, its)), Kind.UNAVAILABLE).value
-
-
 def named(error: Exception, generation_id: str) -> GptImgError:
     """Return an error of a wait as one that says which generation it is about, and what becomes of it."""
     if isinstance(error, GptImgError):
         if error.generation_id is not None:
             return error
-        kind = Kind(reason_of(error))
+        kind = Kind(error.reason)
         return type(error)(
             f"{error} {fate(generation_id, kind)}",
             generation_id=generation_id,

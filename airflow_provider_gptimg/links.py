@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
@@ -70,6 +71,14 @@ def links_of(pictures: object = MOST_PICTURES) -> tuple[BaseOperatorLink, ...]:
         return ()
     most = pictures if isinstance(pictures, int) and pictures < MOST_PICTURES else MOST_PICTURES
     return (ImagesLink(), *map(PictureLink, range(most)))
+
+
+def images_url(ti: Any) -> str:
+    """Return the whole address of a task instance's pictures; of its log where there are no pages of them."""
+    if not HAS_PLUGIN_PAGES:
+        return str(ti.log_url)
+    base = conf.get("api", "base_url", fallback="/")
+    return f"{base.rstrip('/')}/{ImagesLink().get_link(ti.task, ti_key=ti)}"
 
 
 def _place(prefix: str, ti_key: Any) -> str:

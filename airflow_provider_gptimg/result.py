@@ -133,7 +133,7 @@ def result_of(
     generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
 ) -> Result:
     """Return the result of a generation in whatever state it is, after storing its images if asked to."""
-    cost, is_estimated = _cost_of(generation, asked, prices)
+    cost, is_estimated = cost_of(generation, asked, prices)
     images: list[Image] | list[StoredImage]
     if store is None:
         images = [Image(index=index, url=url) for index, url in enumerate(generation.urls)]
@@ -161,7 +161,7 @@ def result_of(
     )
 
 
-def _cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float | None, bool]:
+def cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float | None, bool]:
     """Return what a generation cost in US dollars, and whether that is an estimate (contract: What it cost).
 
     :param prices: of the account, for an answer that does not say it.

@@ -224,6 +224,7 @@ class GptImgGenerateOperator(GenerationWait):
             and not generation.is_final
             and ends_in_triggerer(self, stores=wanted.output_path is not None)
         )
+        self.asked = facts
         remember = partial(
             attempt.remember,
             receipt,

@@ -13,6 +13,7 @@ from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL, TRIGGER_TIMEOUT
 from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import GptImgError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
+from airflow_provider_gptimg.links import images_url
 from airflow_provider_gptimg.tasks.deferral import Deferral
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 ERROR_KEY = "error"
-"""XCom key of ``{"error": class of the exception, "message", "generation_id"}``. A retry removes it."""
+"""XCom key of ``{"error": class of the exception, "message", "generation_id", "reason", "cost_usd"}``. A
+retry removes it."""
 
 LOST, TIMED_OUT = "error", "timeout"
 """The status of an event after which the triggerer does not wait any longer."""
@@ -128,13 +130,16 @@ class GptImgTask(BaseOperator):
             raise
 
     def note_failure(self, context: Context, error: GptImgError) -> None:
-        """Push why the task failed, if it pushes anything."""
+        """Say where the pictures are, and push why the task failed, if it pushes anything."""
+        error.images_url = images_url(task_instance(context))
         if not self.do_xcom_push:
             return
         reason = {
             "error": type(error).__name__,
             "message": str(error),
             "generation_id": error.generation_id,
+            "reason": error.reason,
+            "cost_usd": error.cost_usd,
         }
         try:
             task_instance(context).xcom_push(key=ERROR_KEY, value=reason)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.generated.base import OutputDatasetFacet, RunFacet
+    from openlineage.client.generated.base import OutputDatasetFacet
 
     Lineage: TypeAlias = OperatorLineage[Any, Any]
 
@@ -111,7 +111,7 @@ def _outputs(results: Iterable[Mapping[str, Any]]) -> list[OutputDataset]:
     return outputs
 
 
-def _cost(results: Iterable[Mapping[str, Any]]) -> RunFacet | None:
+def _cost(results: Iterable[Mapping[str, Any]]) -> Any:
     """Return a facet of our own, ``{"costUsd": float, "estimated": bool}``; None where nothing is known."""
     from openlineage.client.generated.base import RunFacet
 

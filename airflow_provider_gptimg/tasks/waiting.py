@@ -19,13 +19,13 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
 from airflow_provider_gptimg.compat.xcom import ASKED_KEY
-from airflow_provider_gptimg.exceptions import GptImgError, named, reason_of, translated
+from airflow_provider_gptimg.exceptions import GptImgError, named, translated
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import Asked, Result, Store, collect, shortfall
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, Result, Store, collect, cost_of, shortfall
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.lineage import lineage_of
@@ -54,6 +54,9 @@ class GenerationWait(GptImgTask):
     timeout: float
     n: Any = 1
     """Images of the generation, if that is known: how long it takes depends on it."""
+
+    asked: Asked = NOTHING_ASKED
+    """What was asked for, as far as this process knows."""
 
     generation: Generation | None = None
     """The generation this process last heard of, for :meth:`on_kill` and the lineage."""
@@ -130,6 +133,7 @@ class GenerationWait(GptImgTask):
 
     def resume(self, context: Context, kept: Deferral, event: Mapping[str, Any]) -> Any:
         """Ask the service itself what became of the generation, and finish, wait on or fail."""
+        self.asked = kept.asked
         try:
             generation = self.generation = self._look(kept, event)
             if not generation.is_final and event.get("status") == LOST:
@@ -175,8 +179,10 @@ class GenerationWait(GptImgTask):
         return self.look(kept.generation_id, patience=RESUME_PATIENCE, submitted_at=kept.submitted_at)
 
     def note_failure(self, context: Context, error: GptImgError) -> None:
-        """Count a failure, and push its reason."""
-        Metrics(task_instance(context)).failed(reason_of(error))
+        """Count a failure, say what it cost, and push its reason."""
+        Metrics(task_instance(context)).failed(error.reason)
+        if self.generation is not None and self.generation.id == error.generation_id:
+            error.cost_usd, _ = cost_of(self.generation, self.asked, self.hook.settings.prices)
         super().note_failure(context, error)
 
     def reference_uris(self) -> list[str]:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from airflow_provider_gptimg.api.generation import Generation
-from airflow_provider_gptimg.exceptions import GptImgError, GptImgQuotaError, GptImgTimeoutError, reason_of
+from airflow_provider_gptimg.exceptions import GptImgError, GptImgQuotaError, GptImgTimeoutError
 from airflow_provider_gptimg.hooks import metrics
 from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.payment.receipt import Receipt
@@ -118,9 +118,9 @@ def test_statistics_that_break_break_no_task(monkeypatch):
 
 
 def test_a_reason_is_one_of_few_words():
-    assert reason_of(GptImgQuotaError("no money")) == "quota"
-    assert reason_of(GptImgTimeoutError("late")) == "timeout"
-    assert reason_of(GptImgError("odd")) == "unavailable"
+    assert GptImgQuotaError("no money").reason == "quota"
+    assert GptImgTimeoutError("late").reason == "timeout"
+    assert GptImgError("odd").reason == "unavailable"
 
 
 def test_without_a_tracer_that_is_set_up_nothing_happens():
