@@ -33,11 +33,14 @@ class AirflowApi:
         """Close the connections."""
         self._http.close()
 
+    def token(self) -> str:
+        """Return a token of the API."""
+        return str(self._http.get("/auth/token").raise_for_status().json()["access_token"])
+
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
         """Send a request below ``/api/v2`` and return the decoded answer; raise on an error status."""
         if "Authorization" not in self._http.headers:
-            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
+            self._http.headers["Authorization"] = f"Bearer {self.token()}"
         response = self._http.request(method, f"/api/v2{path}", **kwargs)
         if response.is_error:
             raise httpx.HTTPStatusError(

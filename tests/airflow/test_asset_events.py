@@ -55,7 +55,7 @@ def test_the_next_dag_learns_which_images_were_stored(producer, folder):
         "prompt": "a greeting card",
         "model": "the author's",
         "size": "1:1",
-        "cost_usd": 0.015,
+        "cost_usd": 0.03,
         "cost_estimated": False,
         "cached": False,
         "campaign": "winter",

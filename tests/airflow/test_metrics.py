@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from airflow_provider_gptimg.hooks import metrics
 from dev.processes import wait_until
 
 OURS = "airflow.gptimg."
@@ -53,6 +56,14 @@ def test_resumable_jobs_are_counted_where_airflow_counts_its_own(heard):
 
     labels = {"operator": "GptImgGenerateOperator"}
     assert bool(heard.total("airflow.resumable_job.fresh_submit", **labels)) is counts_resumable_jobs()
+
+
+def test_everything_that_is_sent_is_documented(heard):
+    names = {value for value in vars(metrics).values() if str(value).startswith("gptimg.")}
+    sent = {re.sub(r"failed\..*", "failed", name.removeprefix("airflow.")) for name in heard.names(OURS)}
+    assert sent <= names
+    elsewhere = {metrics.REATTACHED, metrics.CACHED, metrics.SAVED, metrics.RATE_LIMITED}
+    assert names - sent <= elsewhere
 
 
 def test_labels_are_few(heard):

@@ -194,7 +194,7 @@ def test_commands_in_the_text_are_those_that_exist(line: str, commands: Commands
     commands.check(line)
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+@pytest.mark.parametrize("block", [block for block in blocks("yaml") if "jobs:" in block.text], ids=str)
 def test_a_workflow_runs_commands_that_exist(block: Block, commands: Commands) -> None:
     import yaml
 
