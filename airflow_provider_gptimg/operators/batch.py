@@ -167,7 +167,7 @@ class GptImgBatchOperator(GptImgTask):
         self.resolution = templated(resolution)
         self.n = templated(n)
         self.model = templated(model)
-        self.reference_images = reference_images
+        self.reference_images = templated(reference_images)
         self.extra_body = templated(extra_body)
         self.file_name = templated(file_name)
         self.verify_images = verify_images

@@ -138,7 +138,7 @@ class GptImgGenerateOperator(GenerationWait):
         self.resolution = templated(resolution)
         self.n = templated(n)
         self.model = templated(model)
-        self.reference_images = reference_images
+        self.reference_images = templated(reference_images)
         self.operator_extra_links = links_of(n)
         self.extra_body = templated(extra_body)
         self.output_path = templated(output_path)

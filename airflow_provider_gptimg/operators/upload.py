@@ -60,7 +60,7 @@ class GptImgUploadOperator(GptImgTask):
         self, *, files: Any, conn_id: str | XComArg = GptImgHook.default_conn_name, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.files = files
+        self.files = templated(files)
         self.conn_id = templated(conn_id)
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Uploads:

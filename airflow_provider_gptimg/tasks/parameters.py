@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -56,5 +57,10 @@ def count(name: str, value: int, *, least: int) -> int:
 
 
 def templated(value: object) -> Any:
-    """Return a value as the type that it has once it is rendered: until then it may be a template."""
-    return value
+    """Return a value for a template field, with paths as text; until it is rendered it may be of any type.
+
+    Airflow 3.0 and 3.1 take a ``Path`` for something to resolve, and fail where it does not exist yet.
+    """
+    if isinstance(value, PurePath):
+        return str(value)
+    return [templated(part) for part in value] if isinstance(value, (list, tuple)) else value
