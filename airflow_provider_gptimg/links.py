@@ -23,7 +23,7 @@ class ImagesLink(BaseOperatorLink):
 
     name = "Images"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+    def get_link(self, operator: BaseOperator | Any, *, ti_key: Any) -> str:
         """Return the address, relative to Airflow's own so that it holds wherever Airflow lives.
 
         :param ti_key: the running task instance.
@@ -73,12 +73,12 @@ def links_of(pictures: object = MOST_PICTURES) -> tuple[BaseOperatorLink, ...]:
     return (ImagesLink(), *map(PictureLink, range(most)))
 
 
-def images_url(ti: Any) -> str:
+def images_url(ti: Any) -> str | None:
     """Return the whole address of a task instance's pictures; of its log where there are no pages of them."""
     if not HAS_PLUGIN_PAGES:
-        return str(ti.log_url)
+        return getattr(ti, "log_url", None)
     base = conf.get("api", "base_url", fallback="/")
-    return f"{base.rstrip('/')}/{ImagesLink().get_link(ti.task, ti_key=ti)}"
+    return f"{base.rstrip('/')}/{ImagesLink().get_link(ti, ti_key=ti)}"
 
 
 def _place(prefix: str, ti_key: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.sdk.execution_time.comms import SucceedTask
 from packaging.version import Version
 
 from airflow_provider_gptimg import exceptions
@@ -22,6 +23,9 @@ try:
 except ImportError:  # Airflow 3.0
     from airflow.sdk.definitions.template import literal
 
+RENDERS_MAP_INDEXES = "rendered_map_index" in SucceedTask.model_fields
+"""Whether Airflow shows what ``map_index_template`` says (not 3.0.0)."""
+
 HTTPX_READS_THE_FILE = pytest.mark.skipif(
     Version(httpx.__version__) < Version("0.28"),
     reason="this httpx passes over a file that is gone",
@@ -29,6 +33,7 @@ HTTPX_READS_THE_FILE = pytest.mark.skipif(
 
 __all__ = [
     "HTTPX_READS_THE_FILE",
+    "RENDERS_MAP_INDEXES",
     "AirflowSensorTimeout",
     "TaskDeferred",
     "dag_test_keeps_deferrals",
