@@ -3,7 +3,8 @@
 ``ObjectStoragePath`` and fsspec read more into a name than is there: ``?``, ``*`` and ``[`` match
 other files in their ``mv``, ``rm``, ``unlink`` and ``glob``, ``::`` chains file systems, and a ``?`` at
 the end of a URI is cut off. So the URI is taken apart here, and only those methods of a file system are
-called that take a name literally: ``open``, ``put_file``, ``rm_file``, ``ls``, ``isdir``, ``makedirs``.
+called that take a name literally: ``open``, ``put_file``, ``cp_file``, ``rm_file``, ``ls``, ``isdir``,
+``makedirs``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import os
 import posixpath
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -198,6 +200,31 @@ class Place:
             with suppress(Exception):
                 fs.rm_file(part)
             raise
+
+    def copy_within(self, target: Place) -> bool:
+        """Copy the file to another place of the same object store, if it is one: it does so by itself, whole.
+
+        :return: False where it is not one store.
+        :raises OSError: FileNotFoundError and others.
+        """
+        if self.scheme not in OBJECT_STORES or target.scheme not in OBJECT_STORES:
+            return False
+        fs = self.fs
+        if fs is not target.fs:  # another account; fsspec makes one object for each
+            return False
+        fs.cp_file(self.path, target.path)
+        return True
+
+    def put_bytes(self, content: bytes) -> None:
+        """Store bytes here: whole at once, as :meth:`put` does.
+
+        :raises OSError: and whatever else the storage raises.
+        """
+        with tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
+            # Stores that keep a content type read it off this name.
+            local = Path(scratch) / f"content{posixpath.splitext(self.name)[1]}"
+            local.write_bytes(content)
+            self.put(local)
 
     def remove(self) -> None:
         """Remove the file, if it is there.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from airflow.sdk import ObjectStoragePath
 
@@ -19,9 +22,12 @@ from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
 from airflow_provider_gptimg.api.image_formats import measured
 from airflow_provider_gptimg.api.models import Pixels
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.files.cache import Entry, Slot
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
-from airflow_provider_gptimg.result import StoredImage
+from airflow_provider_gptimg.result import Image, StoredImage
+
+log = logging.getLogger(__name__)
 
 PAUSES = (0.5, 2.0)
 """Seconds before an image is fetched again; after that the task's own retries have to help."""
@@ -33,17 +39,21 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Storage:
     """Where a task's images go.
 
-    :param folder: a path or URI, see :class:`~airflow_provider_gptimg.files.place.Place`.
+    :param folder: a path or URI, see :class:`~airflow_provider_gptimg.files.place.Place`; None stores in the
+        cache alone.
     :param names: what its files are called; the same for every repeat.
     :param size: width and height in pixels that were promised, None where nothing is.
     :param decode: decode every picture completely, which needs Pillow (extra ``verify``).
+    :param slot: where the images are entered into the cache, if there is one.
     """
 
-    folder: str | os.PathLike[str] | ObjectStoragePath
+    folder: str | os.PathLike[str] | ObjectStoragePath | None
     names: FileNames
     settings: Settings
     size: Pixels | None
     decode: bool = False
+    slot: Slot | None = None
+    _not_entered: set[int] = field(default_factory=set)
 
     def store(self, index: int, url: str) -> StoredImage:
         """Fetch one image and store it.
@@ -58,7 +68,17 @@ class Storage:
                 _decode(local)
             # Stores that keep a content type read it off this name.
             local = local.rename(local.with_suffix(f".{fetched.format}"))
-            target = Place.of(self.folder) / self.names.name(index, fetched.format)
+            image = StoredImage(
+                index=index,
+                url=url,
+                uri="",
+                sha256=fetched.sha256,
+                bytes=fetched.bytes,
+                width=width,
+                height=height,
+                format=fetched.format,
+            )
+            target = self._target(image)
             try:
                 target.put(local)
             except Exception as error:
@@ -66,15 +86,42 @@ class Storage:
                     Kind.STORAGE,
                     f"The image could not be stored at {target}: {type(error).__name__}: {error}.",
                 ) from error
-        return StoredImage(
-            index=index,
-            url=url,
-            uri=str(target),
-            sha256=fetched.sha256,
-            bytes=fetched.bytes,
-            width=width,
-            height=height,
-            format=fetched.format,
+            self._own(image, local)
+        return {**image, "uri": str(target)}
+
+    def enter(self, images: Sequence[Image], facts: Mapping[str, Any]) -> Entry | None:
+        """Enter images that were stored into the cache, if there is one; a failure is only logged.
+
+        :param facts: what the entry says of them, for people.
+        """
+        if self.slot is None or self._not_entered:
+            return None
+        try:
+            return self.slot.complete(cast("Sequence[StoredImage]", images), facts)
+        except Exception as error:  # noqa: BLE001 - whatever a storage raises
+            self._warn(error)
+            return None
+
+    def _target(self, image: StoredImage) -> Place:
+        if self.folder is None and self.slot is not None:
+            return self.slot.place_of(image)
+        return Place.of(self.folder or "") / self.names.name(image["index"], image["format"])
+
+    def _own(self, image: StoredImage, local: Path) -> None:
+        if self.slot is None or self.folder is None:
+            return
+        try:
+            self.slot.place_of(image).put(local)
+        except Exception as error:  # noqa: BLE001 - whatever a storage raises
+            self._not_entered.add(image["index"])
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        log.warning(
+            "The images of generation %s are not in the cache (%s: %s). The next run pays for them again.",
+            self.slot and self.slot.generation_id,
+            type(error).__name__,
+            error,
         )
 
     def _fetch(self, url: str, local: Path) -> Download:
@@ -108,26 +155,27 @@ class Storage:
         return width, height
 
 
-def check_folder(folder: object) -> Place:
+def check_folder(folder: object, field: str = "output_path") -> Place:
     """Return the place of an output path that may be stored to, as far as that shows without a call.
 
     :param folder: a text, ``Path`` or ``ObjectStoragePath``.
+    :param field: how the parameter is called, for messages.
     :raises ApiError: kind INVALID.
     """
     if not isinstance(folder, (str, os.PathLike, ObjectStoragePath)) or str(folder).strip() in ("", "None"):
-        raise invalid("output_path", folder, "a folder is needed, such as s3://bucket/images or /data/images")
+        raise invalid(field, folder, "a folder is needed, such as s3://bucket/images or /data/images")
     text = str(folder)
     if "://" not in text and not text.startswith("/"):
         raise invalid(
-            "output_path", text, "an absolute path or a URI is needed: each worker has a directory of its own"
+            field, text, "an absolute path or a URI is needed: each worker has a directory of its own"
         )
     if _CONTROL.search(text):
-        raise invalid("output_path", text, "it has a line break or another control character in it")
+        raise invalid(field, text, "it has a line break or another control character in it")
     try:
         place = Place.of(folder)
         place.fs  # noqa: B018 - opens it
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
-        raise invalid("output_path", text, f"it cannot be opened ({type(error).__name__}: {error})") from None
+        raise invalid(field, text, f"it cannot be opened ({type(error).__name__}: {error})") from None
     return place
 
 

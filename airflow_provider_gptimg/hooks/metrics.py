@@ -69,6 +69,18 @@ class Metrics:
                     stats.timing(DURATION, max(0.0, completed - created) * 1000.0, tags=tags)
             _leave_span(result, created, completed)
 
+    def cached(self, result: Result, saved_usd: float | None) -> None:
+        """Count a result that was taken from the cache.
+
+        :param saved_usd: what it would have cost, None if nobody knows.
+        """
+        with _harmless():
+            tags = {**self._tags, "model": str(result["model"])}
+            stats = statistics()
+            stats.incr(CACHED, tags=tags)
+            if saved_usd:
+                stats.incr(SAVED, saved_usd, tags=tags)
+
     def failed(self, reason: str) -> None:
         """Count a generation, or the try to submit one, that failed.
 

@@ -11,24 +11,42 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.interruption import Interrupted
+from airflow_provider_gptimg.api.prices import price_of
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
+from airflow_provider_gptimg.files.cache import key_of
+from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
 from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.attempt import Attempt
-from airflow_provider_gptimg.payment.decision import GENERATION_ID_KEY, Action, Decision, OnClear
+from airflow_provider_gptimg.payment.decision import (
+    FIRST_SERIES,
+    GENERATION_ID_KEY,
+    Action,
+    Decision,
+    OnClear,
+)
 from airflow_provider_gptimg.payment.identity import Identity, fingerprint
 from airflow_provider_gptimg.payment.memory import Memory
 from airflow_provider_gptimg.payment.receipt import Receipt
-from airflow_provider_gptimg.payment.submission import OnDoubt, Origin, Reconciler, Submission, latest_of
+from airflow_provider_gptimg.payment.submission import (
+    OnDoubt,
+    Origin,
+    Reconciler,
+    Submission,
+    Withdrawn,
+    latest_of,
+)
 from airflow_provider_gptimg.result import Result, asked, result_of
+from airflow_provider_gptimg.tasks.caching import Owned, cache_of
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.ending import ends_in_triggerer
 from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
-from airflow_provider_gptimg.tasks.parameters import one_of, seconds, templated
+from airflow_provider_gptimg.tasks.parameters import age, one_of, seconds, templated
 from airflow_provider_gptimg.tasks.request import TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import (
@@ -42,6 +60,7 @@ from airflow_provider_gptimg.tasks.waiting import (
 
 if TYPE_CHECKING:
     import os
+    from datetime import timedelta
 
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
@@ -73,6 +92,11 @@ class GptImgGenerateOperator(GenerationWait):
         names. By default task, map index, identity and index. (templated)
     :param verify_images: decode every picture completely before it is stored, which takes Pillow
         (extra ``verify``); its header, end, length and size in pixels are checked in any case.
+    :param cache_path: a folder, as a path or URI: an image that is in it is never paid for again. It is found
+        by all that decides how it looks: model, prompt, size, resolution, n, extra_body and the content of
+        reference files. Without ``output_path`` it is handed on from there. A Clear after success makes a
+        new one, which takes its place. (templated)
+    :param cache_max_age: images that are older are made anew.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
     :param deferrable: wait in the triggerer instead of on the worker.
@@ -100,6 +124,7 @@ class GptImgGenerateOperator(GenerationWait):
         "extra_body",
         "output_path",
         "file_name",
+        "cache_path",
         "conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "reference_images": "json"}
@@ -120,6 +145,8 @@ class GptImgGenerateOperator(GenerationWait):
         output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
+        cache_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
+        cache_max_age: timedelta | None = None,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = True,
@@ -144,6 +171,12 @@ class GptImgGenerateOperator(GenerationWait):
         self.output_path = templated(output_path)
         self.file_name = templated(file_name)
         self.verify_images = verify_images
+        self.cache_path = templated(cache_path)
+        self.cache_max_age = age("cache_max_age", cache_max_age)
+        if cache_path is not None and not wait_for_completion:
+            raise ValueError(
+                "cache_path needs wait_for_completion=True: images are entered when they are there."
+            )
         self.conn_id = templated(conn_id)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
@@ -210,7 +243,13 @@ class GptImgGenerateOperator(GenerationWait):
             raise refusal(decision, request)
         ti = task_instance(context)
         digest = attempt.identity(decision).digest
-        submission = self._submit(attempt, decision, request)
+        owned = self._owned(context, attempt, wanted, request, digest)
+        try:
+            submission = self._submit(attempt, decision, request, owned)
+        except Withdrawn:
+            if owned is None or owned.result is None:
+                raise
+            return self._give_owned(context, attempt, owned.result)
         self._count(context, decision, submission, request.model)
         receipt, generation = submission.receipt, submission.generation
         self.generation = generation
@@ -222,7 +261,7 @@ class GptImgGenerateOperator(GenerationWait):
         ends_there = (
             may_end_there
             and not generation.is_final
-            and ends_in_triggerer(self, stores=wanted.output_path is not None)
+            and ends_in_triggerer(self, stores=wanted.output_path is not None or self.cache_path is not None)
         )
         self.asked = facts
         remember = partial(
@@ -243,6 +282,7 @@ class GptImgGenerateOperator(GenerationWait):
             submitted_at=receipt.submitted_at,
             digest=digest,
             returned=None if returned is None else dict(returned),
+            cache_key=None if self.cache_path is None else key_of(request),
             ends_in_triggerer=ends_there,
         )
         try:
@@ -258,7 +298,8 @@ class GptImgGenerateOperator(GenerationWait):
     def give(self, context: Context, generation: Generation, kept: Deferral, wanted: TaskRequest) -> Result:
         """Store the images where it is wanted, hand them on, and note that they were given."""
         check_place_again(context, self.task_id, wanted, kept)
-        store = storing(
+        cache = cache_of(self.cache_path, self.cache_max_age) if kept.cache_key else None
+        storage = storing(
             context,
             self.hook.settings,
             output_path=wanted.output_path,
@@ -266,8 +307,9 @@ class GptImgGenerateOperator(GenerationWait):
             verify_images=self.verify_images,
             digest=kept.digest or "",
             asked=kept.asked,
+            slot=cache.slot(kept.cache_key, generation.id) if cache and kept.cache_key else None,
         )
-        result = self.finish(context, generation, kept.asked, store)
+        result = self.finish(context, generation, kept.asked, storage)
         self._note_given(context)
         return result
 
@@ -308,7 +350,46 @@ class GptImgGenerateOperator(GenerationWait):
             generation = self.wait_here(kept)
         return self.hand_on(context, generation, kept)
 
-    def _submit(self, attempt: Attempt, decision: Decision, request: GenerationRequest) -> Submission:
+    def _owned(
+        self,
+        context: Context,
+        attempt: Attempt,
+        wanted: TaskRequest,
+        request: GenerationRequest,
+        digest: str,
+    ) -> Owned | None:
+        """Return what the cache has, None without one; a Clear after success wants a new image."""
+        cache = cache_of(self.cache_path, self.cache_max_age)
+        if cache is None or attempt.series != FIRST_SERIES:
+            return None
+        names = FileNames.of(wanted.file_name, task_instance(context), digest)
+        folder = None if wanted.output_path is None else Place.of(wanted.output_path)
+        return Owned(cache, request, asked(request, 0), folder, names, self.log)
+
+    def _give_owned(self, context: Context, attempt: Attempt, result: Result) -> Result:
+        """Hand on what was taken from the cache, and note that it was given."""
+        self.log.info(
+            "Taken from the cache, not paid: %d image(s) of generation %s.",
+            len(result["images"]),
+            result["generation_id"],
+        )
+        if self.do_xcom_push:
+            task_instance(context).xcom_push(key=GENERATION_ID_KEY, value=result["generation_id"])
+        self.hand_out(context, result)
+        saved = price_of(
+            self.hook.settings.prices, result["model"], result["resolution"], len(result["images"])
+        )
+        Metrics(task_instance(context)).cached(result, saved)
+        attempt.remember_given()
+        return result
+
+    def _submit(
+        self,
+        attempt: Attempt,
+        decision: Decision,
+        request: GenerationRequest,
+        owned: Owned | None,
+    ) -> Submission:
         self.hook.log_unchecked({(request.size, request.resolution)})
         reconciler = Reconciler(
             request=request,
@@ -317,6 +398,7 @@ class GptImgGenerateOperator(GenerationWait):
             known=decision.receipt,
             on_ambiguous=self.on_ambiguous_submit,
             on_expired=self.on_expired,
+            is_owned=owned.take if owned else lambda: False,
             give_up_at=time.time() + self.timeout,
             clock=time.time,
             report=self._warn,

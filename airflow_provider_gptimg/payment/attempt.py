@@ -147,6 +147,13 @@ class Attempt:
             )
         )
 
+    def remember_given(self) -> None:
+        """Leave that the result was given, for which nothing was paid."""
+        facts = self.facts
+        self.memory.keep(
+            Record(series=self.series, base=facts.base, given_by=facts.try_number, ti_id=facts.ti_id)
+        )
+
     def _search(self, candidates: Sequence[str], fingerprint: str | None) -> Latest:
         for series in candidates if fingerprint else ():
             was_given = self.was_given(Identity.of(self.place, series, fingerprint or ""))

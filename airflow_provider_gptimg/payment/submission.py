@@ -77,6 +77,8 @@ class Reconciler:
     :param give_up_at: Unix seconds until which "slow down" answers are waited out.
     :param report: told in a sentence what its reader must know.
     :param note: told in a sentence what goes as it should.
+    :param is_owned: asked before the first submission, if nothing was paid that can be gone on with; True
+        withdraws it, because the images are there.
     :param may_submit: asked before each submission; False withdraws it.
     :param may_pay_again: asked before a submission where an earlier one was paid for, or may have been;
         raises what forbids it.
@@ -92,6 +94,7 @@ class Reconciler:
     clock: Clock
     report: Callable[[str], None]
     note: Callable[[str], None] = lambda sentence: None
+    is_owned: Callable[[], bool] = lambda: False
     may_submit: Callable[[], bool] = lambda: True
     may_pay_again: Callable[[], None] = lambda: None
 
@@ -105,6 +108,8 @@ class Reconciler:
         for ordinal in range(self.known.ordinal if self.known else 1, MAX_ORDINALS + 1):
             found = None if self.fresh else (yield from self._find(ordinal))
             if found is None:
+                if self.is_owned():
+                    raise Withdrawn(surely=True)
                 if not self.fresh:
                     self.may_pay_again()
                     self._report_nothing_found(ordinal)
@@ -114,6 +119,8 @@ class Reconciler:
                     f"Generation {found.id} of an earlier attempt failed and was refunded; submitting anew."
                 )
             elif found.is_expired(self.clock()):
+                if self.is_owned():
+                    raise Withdrawn(surely=True)
                 if self.on_expired == "fail":
                     raise found.expired()
                 self.may_pay_again()

@@ -24,6 +24,7 @@ class Deferral:
     :param submitted_at: when it was submitted, in Unix seconds; None if another task did that.
     :param digest: the identity that submitted; None in tasks that only wait.
     :param returned: what a decorated function returned.
+    :param cache_key: under which the images are entered into the cache; None without one.
     :param ends_in_triggerer: whether the trigger was to end the task.
     """
 
@@ -35,6 +36,7 @@ class Deferral:
     digest: str | None = None
     returned: dict[str, Any] | None = None
     ends_in_triggerer: bool = False
+    cache_key: str | None = None
 
     def as_kwargs(self, ti: Any) -> dict[str, Any]:
         """Return the keyword arguments for ``defer``, and keep them for a resume in this process."""

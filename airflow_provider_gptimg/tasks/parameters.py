@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -25,6 +26,16 @@ def seconds(name: str, value: float) -> float:
     :raises ValueError: naming the parameter and the value.
     """
     return _above_zero(name, value, "seconds")
+
+
+def age(name: str, value: timedelta | None) -> timedelta | None:
+    """Return a time span above 0, or None.
+
+    :raises ValueError: naming the parameter and the value.
+    """
+    if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
+        raise ValueError(f"{name}={value!r} is not allowed: a timedelta above 0.")
+    return value
 
 
 def dollars(name: str, value: float) -> float:

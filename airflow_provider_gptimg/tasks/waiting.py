@@ -20,13 +20,15 @@ from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import region_of, task_instance
 from airflow_provider_gptimg.compat.xcom import ASKED_KEY
 from airflow_provider_gptimg.exceptions import GptImgError, named, translated
+from airflow_provider_gptimg.files.cache import Slot
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import Storage, check_decoder, check_folder, check_names
 from airflow_provider_gptimg.hooks.metrics import Metrics
 from airflow_provider_gptimg.links import links_of
-from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, Result, Store, collect, cost_of, shortfall
+from airflow_provider_gptimg.result import NOTHING_ASKED, Asked, Result, collect, cost_of, shortfall
 from airflow_provider_gptimg.tasks.base import LOST, TIMED_OUT, GptImgTask
+from airflow_provider_gptimg.tasks.caching import made_by
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.lineage import lineage_of
 from airflow_provider_gptimg.tasks.templates import OF_AN_ITERATION, is_own
@@ -78,11 +80,11 @@ class GenerationWait(GptImgTask):
         return error
 
     def finish(
-        self, context: Context, generation: Generation, asked: Asked, store: Store | None = None
+        self, context: Context, generation: Generation, asked: Asked, storage: Storage | None = None
     ) -> Result:
         """Return the result of a generation that is over, after storing its images and pushing ``urls``.
 
-        :param store: stores an image; None hands the service's URLs on.
+        :param storage: where the images go; None hands the service's URLs on.
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgNoImagesError: if it names no image.
         :raises GptImgExpiredError: if its images are gone.
@@ -90,20 +92,27 @@ class GenerationWait(GptImgTask):
         :raises GptImgStorageError: if it cannot be stored.
         """
         with translated():
+            store = storage.store if storage else None
             result = collect(generation, asked, store, prices=self.hook.settings.prices)
+        if storage:
+            storage.enter(result["images"], {"request": asked, **made_by(context)})
+        self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
+        self.hand_out(context, result)
+        Metrics(task_instance(context)).given(result)
+        return result
+
+    def hand_out(self, context: Context, result: Result) -> None:
+        """Push ``urls``, and tell log and asset events of the images."""
         self.result = result
         self.operator_extra_links = links_of(len(result["images"]))
         if self.do_xcom_push:
             task_instance(context).xcom_push(key="urls", value=result["urls"])
-        self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
         if line := shortfall(result):
             self.log.warning("%s", line)
         for uri in (image.get("uri") for image in result["images"]):
             if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
                 self.log.info("Stored %s", uri)
         announce(context, self.outlets, result)
-        Metrics(task_instance(context)).given(result)
-        return result
 
     def defer_wait(self, context: Context, kept: Deferral) -> NoReturn:
         """Give the worker back and wait in the triggerer."""
@@ -246,15 +255,14 @@ def storing(
     verify_images: bool,
     digest: str,
     asked: Asked,
-) -> Store | None:
-    """Return what stores an image, None without an ``output_path``.
-
-    It raises ApiError of kind DOWNLOAD if an image cannot be fetched or is not what was asked for, and of
-    kind STORAGE if it cannot be stored.
+    slot: Slot | None = None,
+) -> Storage | None:
+    """Return what stores images, None without an ``output_path`` and a cache.
 
     :param digest: tells the task's files from all others, and is the same in every repeat.
+    :param slot: where they are entered into the cache.
     """
-    if output_path is None:
+    if output_path is None and slot is None:
         return None
     model, size, resolution = asked["model"], asked["size"], asked["resolution"]
     return Storage(
@@ -263,7 +271,8 @@ def storing(
         settings=settings,
         size=pixels(model, size, resolution) if model and size and resolution else None,
         decode=verify_images,
-    ).store
+        slot=slot,
+    )
 
 
 def is_stored(context: Context, output_path: Any, file_name: Any, digest: str) -> bool:

@@ -1,0 +1,318 @@
+"""Images that are owned: kept under a hash of all that decides how they look, and found by it again.
+
+In a folder of the cache that is called by the first two digits of the key lie, side by side::
+
+    <key>-<index>-<width>x<height>-<bytes>-<sha256>-<generation id>.png     a picture
+    <key>-<milliseconds>-<pictures>-<bytes>-<generation id>.json            its entry, written last
+
+A name says all that a task needs, so one listing of a folder finds hundreds of entries, and shows whether
+they are whole: an entry counts if its own bytes are as many as its name says, and if so are its pictures.
+Whatever else is missing or cut off is no entry. So any file may be deleted at any time. Two writers write
+different names, or the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pendulum
+
+from airflow_provider_gptimg.api.errors import ApiError, Kind
+from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.files.names import FileNames, fields_of
+from airflow_provider_gptimg.files.place import Place, remove_all
+from airflow_provider_gptimg.payment.identity import hash_of
+from airflow_provider_gptimg.result import Asked, Result, StoredImage
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what decides a picture, see :func:`key_of`. Another version finds none of the entries before it."""
+
+LISTERS = 16
+"""Folders of the cache that are listed at once."""
+
+KEY_DIGITS = 40
+
+_PICTURE = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)x(\d+)-(\d+)-([0-9a-f]{64})-([^/]+)\.([a-z]+)")
+_ENTRY = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)-(\d+)-([^/]+)\.json")
+
+
+def key_of(request: GenerationRequest) -> str | None:
+    """Return the key of a request: a hash of all that is sent, files by their content, URLs by their text.
+
+    :return: None if a file of it cannot be read.
+    """
+    if any(file.problem for file in request.files):
+        return None
+    return hash_of({"version": VERSION, **request.body()})[:KEY_DIGITS]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of an entry, as its name says it."""
+
+    index: int
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    format: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is owned for a key.
+
+    :param made_at: Unix seconds.
+    """
+
+    key: str
+    generation_id: str
+    made_at: float
+    pictures: tuple[Picture, ...]
+    place: Place
+
+    def _result(self, asked: Asked, images: list[StoredImage]) -> Result:
+        return Result(
+            generation_id=self.generation_id,
+            status="completed",
+            model=asked["model"],
+            prompt=asked["prompt"],
+            size=asked["size"],
+            resolution=asked["resolution"],
+            urls=[image["uri"] for image in images],
+            images=images,
+            created_at=None,
+            completed_at=pendulum.from_timestamp(self.made_at).to_iso8601_string(),
+            expires_at=None,
+            submissions=0,
+            missing=max(0, (asked.get("n") or 0) - len(images)),
+            cost_usd=0.0,
+            cost_estimated=False,
+            cached=True,
+        )
+
+    def take(self, asked: Asked, folder: Place | None, names: FileNames) -> Result | None:
+        """Return the result that hands the images on, after copying them to a folder.
+
+        :param folder: None leaves them in the cache.
+        :return: None if one of them is gone, or is not what it was.
+        :raises ApiError: kind STORAGE, if they cannot be read or copied.
+        """
+        try:
+            return self._result(asked, [_handed_out(picture, folder, names) for picture in self.pictures])
+        except (FileNotFoundError, ValueError) as error:
+            log.warning("An image of the cache cannot be used, so it is made anew: %s", error)
+            return None
+        except Exception as error:
+            raise _unusable(self.place, error) from error
+
+
+@dataclass
+class Found:
+    """What a cache has for some keys.
+
+    :param entries: the newest whole one of each key.
+    :param unusable: why an entry that is there cannot be used, by key.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of owned images, in any storage that ``ObjectStoragePath`` opens.
+
+    :param max_age: seconds; an older entry is not used. None: all are.
+    """
+
+    folder: Place
+    max_age: float | None = None
+    clock: Callable[[], float] = time.time
+
+    def find(self, keys: Collection[str]) -> Found:
+        """Return what there is for some keys, out of one listing of each folder that they are in.
+
+        :raises ApiError: kind STORAGE. What may not be listed is never taken for empty.
+        """
+        wanted = set(keys)
+        folders = [self.folder / name for name in sorted({key[:2] for key in wanted})]
+        found = Found()
+        with ThreadPoolExecutor(LISTERS, thread_name_prefix="gptimg-cache") as listers:
+            try:
+                for folder, files in zip(folders, listers.map(Place.files, folders), strict=True):
+                    self._read(folder, files, wanted, found)
+            except Exception as error:
+                raise _unusable(self.folder, error) from error
+        return found
+
+    def slot(self, key: str, generation_id: str) -> Slot:
+        """Return where a generation's images are entered."""
+        return Slot(self, key, generation_id)
+
+    def changed(self, names: Place, request: GenerationRequest) -> str | None:
+        """Return what changed since an image was last asked for under a name, and remember the request.
+
+        :param names: where the image is to be stored; the same in each run.
+        :return: such as ``changed: prompt``; None if nothing is known. No failure is raised.
+        """
+        place = self.folder / "names" / f"{hash_of({'name': str(names)})[:KEY_DIGITS]}.json"
+        now = {name: hash_of({"value": value})[:16] for name, value in request.body().items()}
+        try:
+            before = json.loads(place.read())
+        except Exception:  # noqa: BLE001 - there is none, or whatever a storage raises
+            before = None
+        if before == now:
+            return None
+        try:
+            place.put_bytes(json.dumps(now).encode())
+        except Exception as error:  # noqa: BLE001 - a note for people
+            log.debug("The cache does not remember %s (%s).", names, error)
+        if not isinstance(before, Mapping):
+            return None
+        differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        return f"changed: {', '.join(differing)}"
+
+    def _read(self, folder: Place, files: Mapping[str, int], wanted: set[str], found: Found) -> None:
+        pictures: dict[tuple[str, str], dict[int, Picture]] = {}
+        entries = []
+        for name, size in files.items():
+            if name[:KEY_DIGITS] not in wanted:
+                continue
+            if entry := _ENTRY.fullmatch(name):
+                entries.append((name, size, entry))
+            elif (match := _PICTURE.fullmatch(name)) and int(match[5]) == size:
+                picture = _picture(match, folder / name)
+                pictures.setdefault((match[1], match[7]), {})[picture.index] = picture
+        for name, size, match in sorted(entries, key=lambda each: int(each[2][2])):
+            key, made_at = match[1], int(match[2]) / 1000
+            own = pictures.get((key, match[5]), {})
+            if size != int(match[4]) or set(own) != set(range(int(match[3]))):
+                found.unusable.setdefault(key, "an entry is damaged")
+            elif self.max_age is not None and made_at < self.clock() - self.max_age:
+                found.unusable[key] = "older than cache_max_age"
+            else:
+                ordered = tuple(own[index] for index in sorted(own))
+                found.entries[key] = Entry(key, unquote(match[5]), made_at, ordered, folder / name)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the images of one generation are entered."""
+
+    cache: Cache
+    key: str
+    generation_id: str
+
+    @property
+    def folder(self) -> Place:
+        """The folder that its files lie in."""
+        return self.cache.folder / self.key[:2]
+
+    def place_of(self, image: StoredImage) -> Place:
+        """Return where a picture belongs."""
+        facts = f"{image['index']}-{image['width']}x{image['height']}-{image['bytes']}-{image['sha256']}"
+        return self.folder / f"{self.key}-{facts}-{self._generation}.{image['format']}"
+
+    def complete(self, images: Iterable[StoredImage], facts: Mapping[str, Any]) -> Entry:
+        """Write the entry, after all of its pictures; it takes the place of older ones of its key.
+
+        :param facts: what it says of the request and of the run that made it, for people.
+        :raises Exception: whatever the storage raises.
+        """
+        pictures = tuple(
+            Picture(
+                index=image["index"],
+                width=image["width"],
+                height=image["height"],
+                bytes=image["bytes"],
+                sha256=image["sha256"],
+                format=image["format"],
+                place=self.place_of(image),
+            )
+            for image in images
+        )
+        made_at = int(self.cache.clock() * 1000)
+        told = {
+            "version": VERSION,
+            "key": self.key,
+            "generation_id": self.generation_id,
+            "made_at": pendulum.from_timestamp(made_at / 1000).to_iso8601_string(),
+            "pictures": [picture.place.name for picture in pictures],
+            **facts,
+        }
+        text = json.dumps(told, indent=1).encode()
+        place = self.folder / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{self._generation}.json"
+        older = [
+            self.folder / name
+            for name in self.folder.files()
+            if (match := _ENTRY.fullmatch(name)) and match[1] == self.key and int(match[2]) < made_at
+        ]
+        place.put_bytes(text)
+        if older:
+            remove_all(older)
+        return Entry(self.key, self.generation_id, made_at / 1000, pictures, place)
+
+    @property
+    def _generation(self) -> str:
+        return quote(self.generation_id, safe="")
+
+
+def stable_name(folder: Place | None, names: FileNames) -> Place | None:
+    """Return where the first image is stored in each run; None if another run calls it otherwise."""
+    if folder is None or "identity" in fields_of(names.pattern):
+        return None
+    return folder / names.name(0, "png")
+
+
+def _unusable(place: Place, error: Exception) -> ApiError:
+    return ApiError(
+        Kind.STORAGE,
+        f"The cache {place} cannot be used ({type(error).__name__}: {error}). Nothing was submitted. It "
+        "needs the rights to list, read and write below cache_path.",
+    )
+
+
+def _picture(match: re.Match[str], place: Place) -> Picture:
+    return Picture(
+        index=int(match[2]),
+        width=int(match[3]),
+        height=int(match[4]),
+        bytes=int(match[5]),
+        sha256=match[6],
+        format=match[8],
+        place=place,
+    )
+
+
+def _handed_out(picture: Picture, folder: Place | None, names: FileNames) -> StoredImage:
+    target = picture.place
+    if folder is not None:
+        target = folder / names.name(picture.index, picture.format)
+        if not picture.place.copy_within(target):
+            content = picture.place.read()
+            if hashlib.sha256(content).hexdigest() != picture.sha256:
+                raise ValueError(f"{picture.place} is not the picture that it was")
+            target.put_bytes(content)
+    return StoredImage(
+        index=picture.index,
+        url=str(target),
+        uri=str(target),
+        sha256=picture.sha256,
+        bytes=picture.bytes,
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+    )

@@ -1,0 +1,82 @@
+"""Images that a task owns already: looked for before it pays, entered when it has paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_gptimg.api.request import GenerationRequest
+from airflow_provider_gptimg.compat.task_instance import task_instance
+from airflow_provider_gptimg.exceptions import translated
+from airflow_provider_gptimg.files.cache import Cache, key_of, stable_name
+from airflow_provider_gptimg.files.names import FileNames
+from airflow_provider_gptimg.files.place import Place
+from airflow_provider_gptimg.files.storage import check_folder
+from airflow_provider_gptimg.result import Asked, Result
+
+NEW = "not made before"
+"""Why an image is not taken from the cache, where nothing else is known."""
+
+
+def cache_of(cache_path: Any, max_age: timedelta | None) -> Cache | None:
+    """Return a task's cache, None if it has none.
+
+    :raises GptImgValidationError: for a path that cannot be opened.
+    """
+    if cache_path is None:
+        return None
+    with translated():
+        folder = check_folder(cache_path, "cache_path")
+    return Cache(folder, None if max_age is None else max_age.total_seconds())
+
+
+def made_by(context: Any) -> dict[str, Any]:
+    """Return what an entry says of the run that made its images."""
+    ti = task_instance(context)
+    run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+    return {"made_by": run}
+
+
+@dataclass
+class Owned:
+    """What a cache has for one request.
+
+    :param folder: where the images are to be stored, None leaves them in the cache.
+    :param names: what they are called there.
+    :param result: what was taken, after :meth:`take` has returned True.
+    """
+
+    cache: Cache
+    request: GenerationRequest
+    asked: Asked
+    folder: Place | None
+    names: FileNames
+    log: Any
+    result: Result | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The key of the request, None if a file of it cannot be read."""
+        return key_of(self.request)
+
+    def take(self) -> bool:
+        """Take the images if they are there, and say in the log why not.
+
+        :raises ApiError: kind STORAGE. What cannot be read is never taken for missing.
+        """
+        if self.key is None:
+            return False
+        found = self.cache.find([self.key])
+        if entry := found.entries.get(self.key):
+            self.result = entry.take(self.asked, self.folder, self.names)
+        if self.result is None:
+            why = self.why(found.unusable.get(self.key))
+            self.log.info("Not in the cache %s: %s.", self.cache.folder, why)
+        return self.result is not None
+
+    def why(self, unusable: str | None) -> str:
+        """Return why an image is made, and remember what was asked for under its name."""
+        name = stable_name(self.folder, self.names)
+        changed = None if name is None else self.cache.changed(name, self.request)
+        return unusable or changed or NEW
