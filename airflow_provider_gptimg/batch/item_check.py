@@ -53,8 +53,10 @@ class Checked:
         )
 
 
-def check(items: Items) -> Checked:
+def check(items: Items, *, has_cache: bool = False) -> Checked:
     """Look at all items. Nothing is sent, and no reference image is read.
+
+    :param has_cache: whether items that ask for the same are paid once.
 
     :raises ApiError: INVALID if the items cannot be read, there are none, or two have one id.
     """
@@ -83,7 +85,7 @@ def check(items: Items) -> Checked:
         named = ", ".join(list(row_names)[:_ROW_NAMES])
         more = ", …" if len(row_names) > _ROW_NAMES else ""
         notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
-    return Checked(total, problems, notes, sizes, priced, twins.warning)
+    return Checked(total, problems, notes, sizes, priced, None if has_cache else twins.warning)
 
 
 class _Twins:

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_gptimg.api import flows
 from airflow_provider_gptimg.api.client import AsyncClient
@@ -20,11 +21,13 @@ from airflow_provider_gptimg.batch.failures import REFUSES_ALL
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
+from airflow_provider_gptimg.files.cache import Entry
+from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
 from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
-from airflow_provider_gptimg.result import asked, collect, shortfall
+from airflow_provider_gptimg.result import Asked, Result, asked, collect, shortfall
 
 _UNPAID = REFUSES_ALL | {
     Kind.INVALID,
@@ -55,6 +58,8 @@ class Maker:
         self.waiting: dict[str, Waiting] = {}
         self._plan, self._client, self._storers, self._activity = plan, client, storers, activity
         self._journal, self._rules, self._budget = plan.journal, plan.rules, plan.budget
+        self._owned = plan.owned
+        self._why: dict[str, str] = {}
 
     def is_under_way(self, state: State) -> bool:
         """Return whether an item only has to be waited for.
@@ -64,6 +69,30 @@ class Maker:
         """
         is_ours = state.attempt == self._journal.attempt or self._plan.failures.is_stopped
         return state.status == SUBMITTED and is_ours
+
+    async def take(self, item: Item, entry: Entry) -> bool:
+        """Take an item's images from the cache, and return whether that worked."""
+        owned = self._owned
+        if owned is None:
+            return False
+        try:
+            with self._activity.working():
+                if names := self._plan.names_taken(item):
+                    self._journal.note(item.digest, WITHDRAWN, shown=item.shown, names=names)
+                    await asyncio.to_thread(self._journal.flush)
+                result = await asyncio.get_running_loop().run_in_executor(
+                    self._storers, owned.take, item, entry
+                )
+        except ApiError as error:
+            self._fail(item, error)
+            return True
+        if result is None:
+            return False
+        saved = owned.saved(result)
+        taken = {"generation_id": entry.generation_id, "entry": str(entry.place)}
+        self._note_completed(item, result, taken=taken, saved_usd=saved)
+        self._plan.metrics.cached(result, saved)
+        return True
 
     async def make(self, item: Item, plan: ItemPlan, submitted: Callable[[], None]) -> None:
         """Make an item.
@@ -85,10 +114,14 @@ class Maker:
             finally:
                 self._plan.progress.in_flight -= 1
         except Withdrawn as withdrawn:
-            if withdrawn.surely and plan.step is Step.SUBMIT:
+            entry = self._owned.entry_of(item, plan) if self._owned else None
+            if entry is not None and not self._plan.failures.is_stopped:
+                if not await self.take(item, entry):
+                    await self.make(item, plan, lambda: None)
+            elif withdrawn.surely and plan.step is Step.SUBMIT:
                 self._journal.note(item.digest, WITHDRAWN, **self._budget.settle(item, 0.0))
         except ApiError as error:
-            self._fail(item, plan, error)
+            self._fail(item, error, plan)
 
     async def _found(self, item: Item, plan: ItemPlan) -> tuple[Generation, Receipt]:
         state = self._journal.states.get(item.digest)
@@ -118,6 +151,11 @@ class Maker:
         if item.problem is not None:
             raise item.problem
         request = await asyncio.to_thread(item.request)
+        owned = self._owned
+        if owned is not None and plan.step is Step.SUBMIT:
+            why = await asyncio.to_thread(owned.why_not, item)
+            if why is not None:
+                self._why[item.digest] = why
         reconciler = Reconciler(
             request=request,
             business_id=_identity(item, plan.series).business_id,
@@ -128,6 +166,7 @@ class Maker:
             clock=time.time,
             report=lambda sentence: self._plan.log.warning("For %s: %s", item.label, sentence),
             note=lambda sentence: self._plan.log.info("For %s: %s", item.label, sentence),
+            is_owned=lambda: owned is not None and owned.entry_of(item, plan) is not None,
             may_submit=lambda: not self._plan.failures.is_stopped,
             may_pay_again=partial(self._pay_again, item, plan),
         )
@@ -166,26 +205,33 @@ class Maker:
     async def _store(self, item: Item, generation: Generation, known: Receipt) -> None:
         request = item.request(with_files=False)
         size = pixels(request.model, request.size, request.resolution)
-        store = self._plan.storage_for(item, size).store
+        storage = self._plan.storage_for(item, size)
         if names := self._plan.names_taken(item):
             # Before, not after: a crash in between must not leave these images in the place of the other's.
             self._journal.note(item.digest, SUBMITTED, shown=item.shown, names=names, **known.as_json())
             await asyncio.to_thread(self._journal.flush)
         result = await asyncio.get_running_loop().run_in_executor(
             self._storers,
-            partial(
-                collect,
-                generation,
-                asked(request, known.submissions),
-                store,
-                prices=self._plan.settings.prices,
-            ),
+            partial(self._stored, item, generation, asked(request, known.submissions), storage),
         )
         if line := shortfall(result):
             self._plan.log.warning("For %s: %s", item.label, line)
+        self._note_completed(item, result, not_cached=self._why.pop(item.digest, None), **known.as_json())
+        self._plan.metrics.given(result)
+
+    def _stored(self, item: Item, generation: Generation, asked: Asked, storage: Storage) -> Result:
+        """Store the images of a generation, and enter them into the cache if there is one; in a thread."""
+        owned = self._owned
+        if owned is not None:
+            storage = replace(storage, slot=owned.slot_of(item, generation.id))
+        result = collect(generation, asked, storage.store, prices=self._plan.settings.prices)
+        if owned is not None:
+            owned.enter(item, storage.enter(result["images"], {"request": asked, **owned.facts}))
+        return result
+
+    def _note_completed(self, item: Item, result: Result, **facts: Any) -> None:
         self._activity.moved()
         self._plan.progress.completed += 1
-        self._plan.metrics.given(result)
         times = {name: result[name] for name in ("created_at", "completed_at", "expires_at")}
         self._journal.note(
             item.digest,
@@ -195,21 +241,24 @@ class Maker:
             images=list(result["images"]),
             cost_usd=result["cost_usd"],
             cost_estimated=result["cost_estimated"],
-            **known.as_json(),
+            **facts,
             **times,
             **self._budget.settle(item, result["cost_usd"]),
         )
 
-    def _fail(self, item: Item, plan: ItemPlan, error: ApiError) -> None:
+    def _fail(self, item: Item, error: ApiError, plan: ItemPlan | None = None) -> None:
         self._activity.moved()
         self._plan.metrics.failed(error.kind.value)
+        if self._owned is not None:
+            self._owned.give_up(item)
         failures = self._plan.failures
         was_stopped = failures.is_stopped
         failures.add(error)
         self._plan.progress.failed = failures.count
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
-        is_refused = plan.step is Step.SUBMIT and error.generation_id is None and _is_unpaid(error)
+        is_first = plan is None or plan.step is Step.SUBMIT
+        is_refused = is_first and error.generation_id is None and _is_unpaid(error)
         money = self._budget.settle(item, 0.0) if is_refused or error.kind is Kind.FAILED else {}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason, **money)
         self._plan.log.warning("Making %s failed: %s", item.label, error)

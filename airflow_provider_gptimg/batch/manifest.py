@@ -32,6 +32,8 @@ class BatchResult(TypedDict):
     :param kept: items whose images were there before the latest Clear, and were kept.
     :param cost_usd: US dollars of the images in the manifest, of all attempts; None if nobody says.
     :param cost_estimated: whether some of that is an estimate, or is missing.
+    :param cached: items whose images were taken from the cache, or are those of another item of the batch.
+    :param saved_usd: US dollars that these would have cost, as far as their prices are known.
     :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
     :param failed_items: the first failed items and their reasons.
     """
@@ -45,6 +47,8 @@ class BatchResult(TypedDict):
     kept: int
     cost_usd: float | None
     cost_estimated: bool
+    cached: int
+    saved_usd: float
     failed_items: list[Failure]
 
 
@@ -56,6 +60,8 @@ class Manifest:
         self.images = self.submissions = 0
         self.cost_usd: float | None = None
         self.cost_estimated = False
+        self.cached = 0
+        self.saved_usd = 0.0
         self.failures: list[Failure] = []
         self._path = path
 
@@ -65,7 +71,7 @@ class Manifest:
         :raises ApiError: kind STORAGE.
         """
         with journal.records() as record_of:
-            write_lines(self._path, map(self._counted, _lines(items, record_of)))
+            write_lines(self._path, map(self._counted, self._lines(items, record_of)))
 
     def result(self, progress: Progress) -> BatchResult:
         """Return what to hand downstream, after the manifest was written."""
@@ -79,12 +85,24 @@ class Manifest:
             kept=progress.kept,
             cost_usd=round(self.cost_usd, DIGITS) if self.cost_usd is not None else None,
             cost_estimated=self.cost_estimated,
+            cached=self.cached,
+            saved_usd=round(self.saved_usd, DIGITS),
             failed_items=self.failures,
         )
+
+    def _lines(
+        self, items: Items, record_of: Callable[[str], Mapping[str, Any] | None]
+    ) -> Iterator[Mapping[str, Any]]:
+        for item in items:
+            record = record_of(item.digest)
+            if record and record["status"] in (COMPLETED, FAILED):
+                self.saved_usd += record.get("saved_usd", 0.0)
+                yield _line(item, record)
 
     def _counted(self, line: Mapping[str, Any]) -> str:
         self.images += len(line["images"])
         self.submissions += line["submissions"]
+        self.cached += line["cached"]
         if line["cost_usd"] is not None:
             self.cost_usd = (self.cost_usd or 0.0) + line["cost_usd"]
         is_unknown = line["cost_usd"] is None and bool(line["images"])
@@ -102,25 +120,20 @@ class Manifest:
         return strict_json(line)
 
 
-def _lines(items: Items, record_of: Callable[[str], Mapping[str, Any] | None]) -> Iterator[Mapping[str, Any]]:
-    for item in items:
-        record = record_of(item.digest)
-        if record and record["status"] in (COMPLETED, FAILED):
-            yield _line(item, record)
-
-
 def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
-    images = record.get("images") or []
+    images, taken = record.get("images") or [], record.get("taken")
     return {
         "index": item.index,
         "id": item.id,
         "status": record["status"],
         "request": item.fields,
         "row": item.row,
-        "generation_id": record.get("generation_id"),
+        "generation_id": (taken or record).get("generation_id"),
         "submissions": record.get("submissions", 0),
         "cost_usd": record.get("cost_usd"),
         "cost_estimated": record.get("cost_estimated", False),
+        "cached": taken is not None,
+        "not_cached": record.get("not_cached"),
         "uris": [image["uri"] for image in images],
         "images": images,
         "created_at": record.get("created_at"),

@@ -21,6 +21,7 @@ from airflow_provider_gptimg.payment.submission import OnDoubt
 
 if TYPE_CHECKING:
     from airflow_provider_gptimg.batch.budget import Budget
+    from airflow_provider_gptimg.batch.owned_items import OwnedItems
     from airflow_provider_gptimg.hooks.metrics import Metrics
 
 _LASTING = frozenset(kind.value for kind in LASTING)
@@ -79,6 +80,7 @@ class BatchPlan:
         name is then submitted without a look-up.
     :param remake: the items that are to be made anew, once in each run and after each Clear.
     :param budget: what may be spent.
+    :param owned: what the cache has of the items; None without one.
     :param before_paying: told once what is to be made; raises what forbids it.
     """
 
@@ -93,6 +95,7 @@ class BatchPlan:
     trusted: bool
     remake: Remake
     budget: Budget
+    owned: OwnedItems | None
     before_paying: Callable[[ToMake], None]
     metrics: Metrics
     log: Any

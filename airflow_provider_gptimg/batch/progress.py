@@ -21,6 +21,7 @@ class Progress:
     :param completed: items whose images are stored.
     :param in_flight: items submitted, and neither completed nor failed.
     :param kept: items that were completed before the latest Clear, and stay as they are.
+    :param owned: items whose images are in the cache, or are those of another item.
     :param dropped: items that were completed before, and are no longer among the items.
     """
 
@@ -29,6 +30,7 @@ class Progress:
     failed: int = 0
     in_flight: int = 0
     kept: int = 0
+    owned: int = 0
     dropped: int = 0
     clock: Callable[[], float] = time.monotonic
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
@@ -44,13 +46,14 @@ class Progress:
 
     def overview(self) -> str | None:
         """Return what an attempt takes over from earlier ones, None if that is nothing."""
-        if not self.over and not self.dropped:
+        if not self.over and not self.dropped and not self.owned:
             return None
-        to_make = self.total - self.completed - self.failed
+        to_make = self.total - self.completed - self.failed - self.owned
+        owned = f"in the cache: {self.owned}, " if self.owned else ""
         dropped = f"; made before and no longer wanted: {self.dropped}" if self.dropped else ""
         return (
             f"Of {self.total} items, {self.completed} are there already ({self.kept} of them from before the "
-            f"Clear), {self.failed} have failed for good, to be made: {to_make}{dropped}."
+            f"Clear), {self.failed} have failed for good, {owned}to be made: {to_make}{dropped}."
         )
 
     def line(self) -> str:

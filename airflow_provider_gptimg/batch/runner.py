@@ -6,9 +6,10 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.interruption import Interrupted
@@ -19,6 +20,7 @@ from airflow_provider_gptimg.batch.journal import COMPLETED, INTENDED, WITHDRAWN
 from airflow_provider_gptimg.batch.maker import Maker, Waiting
 from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step, ToMake
 from airflow_provider_gptimg.batch.progress import EVERY
+from airflow_provider_gptimg.files.cache import Entry
 from airflow_provider_gptimg.hooks.shared import shared_client
 
 LINGER = 5.0
@@ -83,13 +85,17 @@ class Runner:
 
     def _count(self) -> ToMake:
         """Count what is over already, and return what is to be made."""
-        progress, failures = self._plan.progress, self._plan.failures
+        progress, failures, owned = self._plan.progress, self._plan.failures, self._plan.owned
+        if owned is not None:
+            owned.look((item, self._plan.of(item), self._state_of(item)) for item in self._plan.items)
         wanted, images, usd = set(), 0, 0.0
         for item in self._plan.items:
             wanted.add(item.digest)
-            plan, state = self._plan.of(item), self._journal.states.get(item.digest)
+            plan, state = self._plan.of(item), self._state_of(item)
             step = plan.step
-            if step is Step.SUBMIT or (step is Step.ATTACH and not (state and state.receipt)):
+            if owned and (owned.entry_of(item, plan) or owned.maker_of(item, plan)):
+                progress.owned += step in (Step.SUBMIT, Step.ATTACH)
+            elif step is Step.SUBMIT or (step is Step.ATTACH and not (state and state.receipt)):
                 images, usd = images + images_of(item), usd + self._plan.budget.price_of(item)
             if step is Step.KEEP and state:
                 progress.completed += 1
@@ -130,22 +136,58 @@ class Runner:
 
     async def _feed(self) -> None:
         fresh: list[tuple[Item, ItemPlan]] = []
+        self._later: list[tuple[Item, ItemPlan]] = []
         with self._activity.working():
             items = iter(self._plan.items)
             # In a thread, because they may come from a storage.
             while some := await asyncio.to_thread(list, islice(items, READ_AHEAD)):
                 for item in some:
-                    plan, state = self._plan.of(item), self._journal.states.get(item.digest)
+                    plan, state = self._plan.of(item), self._state_of(item)
                     if plan.step in (Step.KEEP, Step.LEAVE) or (state and self._is_left(state)):
                         continue
+                    if await self._is_owned(item, plan, state):
+                        continue
                     if plan.step is Step.ATTACH and not self._is_to_be_counted(item, plan):
-                        await self._start(item, plan)
+                        await self._start(self._maker.make(item, plan, lambda: None))
                     elif not self._plan.failures.is_stopped:
                         fresh.append((item, plan))
                     if len(fresh) == self._intended_at_once:
                         await self._start_all(fresh)
                         fresh = []
             await self._start_all(fresh)
+            while self._later and not self._plan.failures.is_stopped:
+                await self._start_later()
+
+    async def _is_owned(self, item: Item, plan: ItemPlan, state: State | None) -> bool:
+        """Return whether an item's images are in the cache, or will be: another item makes them."""
+        owned = self._plan.owned
+        if owned is None or self._plan.failures.is_stopped:
+            return False
+        if plan.step is Step.SUBMIT and (entry := owned.entry_of(item, plan)):
+            await self._start(self._take(item, plan, entry))
+            return True
+        if state is None and owned.maker_of(item, plan):
+            self._later.append((item, plan))
+            return True
+        return False
+
+    async def _take(self, item: Item, plan: ItemPlan, entry: Entry) -> None:
+        if not await self._maker.take(item, entry):
+            self._later.append((item, plan))
+
+    async def _start_later(self) -> None:
+        """Start the items that waited for others, after all others are over."""
+        if self._tasks:
+            with self._activity.waiting():
+                await asyncio.wait(self._tasks)
+        later, self._later = self._later, []
+        fresh = [
+            (item, plan) for item, plan in later if not await self._is_owned(item, plan, self._state_of(item))
+        ]
+        await self._start_all(fresh)
+
+    def _state_of(self, item: Item) -> State | None:
+        return self._journal.states.get(item.digest)
 
     def _is_to_be_counted(self, item: Item, plan: ItemPlan) -> bool:
         budget = self._plan.budget
@@ -184,17 +226,17 @@ class Runner:
             while unstarted:
                 # Here rather than in the task, so that no more is intended than is soon submitted.
                 await self._submitters.acquire()
-                await self._start(*unstarted[0], submitted=self._submitters.release)
+                await self._start(self._maker.make(*unstarted[0], self._submitters.release))
                 unstarted.popleft()
         finally:
             for item, plan in unstarted:
                 if plan.step is Step.SUBMIT:
                     self._journal.note(item.digest, WITHDRAWN, **self._plan.budget.settle(item, 0.0))
 
-    async def _start(self, item: Item, plan: ItemPlan, submitted: Callable[[], None] = lambda: None) -> None:
+    async def _start(self, work: Coroutine[Any, Any, None]) -> None:
         with self._activity.waiting():
             await self._slots.acquire()
-        task = asyncio.create_task(self._maker.make(item, plan, submitted))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

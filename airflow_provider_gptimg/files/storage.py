@@ -55,6 +55,11 @@ class Storage:
     slot: Slot | None = None
     _not_entered: set[int] = field(default_factory=set)
 
+    @property
+    def place(self) -> Place | None:
+        """The folder, None for the cache alone."""
+        return None if self.folder is None else Place.of(self.folder)
+
     def store(self, index: int, url: str) -> StoredImage:
         """Fetch one image and store it.
 

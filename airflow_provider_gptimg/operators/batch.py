@@ -24,6 +24,7 @@ from airflow_provider_gptimg.batch.items import Item, Items, label_of
 from airflow_provider_gptimg.batch.journal import Journal
 from airflow_provider_gptimg.batch.maker import Waiting
 from airflow_provider_gptimg.batch.manifest import BatchResult, Manifest
+from airflow_provider_gptimg.batch.owned_items import OwnedItems
 from airflow_provider_gptimg.batch.plan import BatchPlan, Rules, ToMake
 from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.remake import Remake
@@ -39,8 +40,9 @@ from airflow_provider_gptimg.links import links_of
 from airflow_provider_gptimg.payment.decision import OnClear
 from airflow_provider_gptimg.payment.submission import OnDoubt
 from airflow_provider_gptimg.tasks.base import GptImgTask
+from airflow_provider_gptimg.tasks.caching import cache_of, made_by
 from airflow_provider_gptimg.tasks.nothing import check_nothing
-from airflow_provider_gptimg.tasks.parameters import count, dollars, one_of, seconds, templated
+from airflow_provider_gptimg.tasks.parameters import age, count, dollars, one_of, seconds, templated
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
@@ -84,6 +86,10 @@ class GptImgBatchOperator(GptImgTask):
         ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
+    :param cache_path: see there. Items that ask for the same are paid once, and all get the image. A Clear with
+        ``on_clear="new"``, and ``remake``, make new images, which take the place of those in the cache.
+        (templated)
+    :param cache_max_age: see there.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
@@ -118,6 +124,7 @@ class GptImgBatchOperator(GptImgTask):
         "reference_images",
         "extra_body",
         "file_name",
+        "cache_path",
         "remake",
         "conn_id",
     )
@@ -143,6 +150,8 @@ class GptImgBatchOperator(GptImgTask):
         extra_body: Mapping[str, Any] | XComArg | None = None,
         file_name: str | XComArg | None = None,
         verify_images: bool = False,
+        cache_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = None,
+        cache_max_age: timedelta | None = None,
         conn_id: str | XComArg = GptImgHook.default_conn_name,
         max_in_flight: int = MAX_IN_FLIGHT,
         on_item_error: Literal["fail", "continue"] = "fail",
@@ -171,6 +180,8 @@ class GptImgBatchOperator(GptImgTask):
         self.extra_body = templated(extra_body)
         self.file_name = templated(file_name)
         self.verify_images = verify_images
+        self.cache_path = templated(cache_path)
+        self.cache_max_age = age("cache_max_age", cache_max_age)
         self.conn_id = templated(conn_id)
         self.max_in_flight = count("max_in_flight", max_in_flight, least=1)
         self.on_item_error = one_of("on_item_error", on_item_error, ("fail", "continue"))
@@ -225,7 +236,7 @@ class GptImgBatchOperator(GptImgTask):
                 needs_ids="id" in self._named_by,
                 check_sizes=self.hook.settings.check_sizes,
             )
-            checked = check(items)
+            checked = check(items, has_cache=self.cache_path is not None)
             self.hook.log_unchecked(checked.sizes)
             remake = Remake(self.remake, items)
             failures = self._failures = Failures(self._most_failures)
@@ -252,6 +263,7 @@ class GptImgBatchOperator(GptImgTask):
                 trusted=folder.record.trusted,
                 remake=remake,
                 budget=Budget(self.hook.settings.prices, journal, self.max_cost_usd),
+                owned=self._owned(context, folder),
                 before_paying=self._check_money if not resumed else lambda to_make: None,
                 metrics=Metrics(ti),
                 log=self.log,
@@ -354,6 +366,18 @@ class GptImgBatchOperator(GptImgTask):
             settings=self.hook.settings,
             size=size,
             decode=self.verify_images,
+        )
+
+    def _owned(self, context: Context, folder: BatchFolder) -> OwnedItems | None:
+        cache = cache_of(self.cache_path, self.cache_max_age)
+        if cache is None:
+            return None
+        return OwnedItems(
+            cache=cache,
+            storage_of=lambda item: self._storage(task_instance(context), item, None),
+            prices=self.hook.settings.prices,
+            facts=made_by(context),
+            is_to_be_used=folder.record.number == 0,
         )
 
     def _defer(self, waiting: Sequence[Waiting], progress: Progress) -> NoReturn:

@@ -1,0 +1,111 @@
+"""What a cache has of a batch's items, and which of them wait for another one that asks for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_gptimg.api.errors import ApiError
+from airflow_provider_gptimg.api.prices import Prices, price_of
+from airflow_provider_gptimg.batch.items import Item
+from airflow_provider_gptimg.batch.journal import State
+from airflow_provider_gptimg.batch.plan import ItemPlan, Step
+from airflow_provider_gptimg.files.cache import Cache, Entry, Found, Slot, key_of, stable_name
+from airflow_provider_gptimg.files.storage import Storage
+from airflow_provider_gptimg.payment.decision import FIRST_SERIES
+from airflow_provider_gptimg.result import Result, asked
+
+
+@dataclass
+class OwnedItems:
+    """What a cache has for the items of a batch. One listing tells it for all of them.
+
+    :param is_to_be_used: False enters images without looking for any: after a Clear that makes all anew.
+    :param facts: what an entry says of the run that made its images.
+    """
+
+    cache: Cache
+    storage_of: Callable[[Item], Storage]
+    prices: Prices
+    facts: dict[str, Any]
+    is_to_be_used: bool = True
+    _found: Found = field(default_factory=Found)
+    _keys: dict[str, str] = field(default_factory=dict)
+    _makers: dict[str, str] = field(default_factory=dict)
+
+    def look(self, items: Iterable[tuple[Item, ItemPlan, State | None]]) -> None:
+        """Find what there is for items that are not made yet; ``state`` is what the journal knows of each.
+
+        :raises ApiError: kind STORAGE.
+        """
+        for item, plan, state in items:
+            if plan.step in (Step.SUBMIT, Step.ATTACH) and (key := _key(item)):
+                self._keys[item.digest] = key
+                if state is not None:  # which an earlier attempt made it the maker
+                    self._makers.setdefault(key, item.digest)
+        if self.is_to_be_used and self._keys:
+            self._found = self.cache.find(set(self._keys.values()))
+
+    def entry_of(self, item: Item, plan: ItemPlan) -> Entry | None:
+        """Return what there is for an item; None also for one that is to be made anew."""
+        if plan.series != FIRST_SERIES:
+            return None
+        return self._found.entries.get(self._keys.get(item.digest, ""))
+
+    def maker_of(self, item: Item, plan: ItemPlan) -> str | None:
+        """Return the digest of the item that an item waits for, because that one makes the same images.
+
+        The first one that asks is the maker.
+        """
+        key = self._keys.get(item.digest)
+        if key is None or plan.series != FIRST_SERIES or not self.is_to_be_used:
+            return None
+        maker = self._makers.setdefault(key, item.digest)
+        return None if maker == item.digest else maker
+
+    def give_up(self, item: Item) -> None:
+        """Let another item be the maker, because this one could not be made."""
+        key = self._keys.get(item.digest, "")
+        if self._makers.get(key) == item.digest:
+            del self._makers[key]
+
+    def saved(self, result: Result) -> float:
+        """Return what a result that was taken would have cost, in US dollars; 0 where nobody knows."""
+        return price_of(self.prices, result["model"], result["resolution"], len(result["images"])) or 0.0
+
+    def take(self, item: Item, entry: Entry) -> Result | None:
+        """Return the result of an item, with its images stored; None if they cannot be used after all.
+
+        :raises ApiError: kind STORAGE.
+        """
+        storage = self.storage_of(item)
+        result = entry.take(asked(item.request(with_files=False), 0), storage.place, storage.names)
+        if result is None:
+            self._found.entries.pop(entry.key, None)
+            self._found.unusable[entry.key] = "a picture of it is damaged"
+        return result
+
+    def slot_of(self, item: Item, generation_id: str) -> Slot | None:
+        """Return where an item's images are entered; None if its request has no key."""
+        key = self._keys.get(item.digest) or _key(item)
+        return None if key is None else self.cache.slot(key, generation_id)
+
+    def enter(self, item: Item, entry: Entry | None) -> None:
+        """Know of an entry that was just made, for the items that wait for it."""
+        if entry is not None and item.digest in self._keys:
+            self._found.entries[entry.key] = entry
+
+    def why_not(self, item: Item) -> str | None:
+        """Return why an item is made although there is a cache; None if it was not made before."""
+        storage = self.storage_of(item)
+        name = stable_name(storage.place, storage.names)
+        changed = None if name is None else self.cache.changed(name, item.request())
+        return self._found.unusable.get(self._keys.get(item.digest, "")) or changed
+
+
+def _key(item: Item) -> str | None:
+    try:
+        return None if item.problem is not None else key_of(item.request())
+    except ApiError:  # which the item fails with when its turn has come
+        return None
