@@ -249,8 +249,6 @@ class Maker:
     def _fail(self, item: Item, error: ApiError, plan: ItemPlan | None = None) -> None:
         self._activity.moved()
         self._plan.metrics.failed(error.kind.value)
-        if self._owned is not None:
-            self._owned.give_up(item)
         failures = self._plan.failures
         was_stopped = failures.is_stopped
         failures.add(error)

@@ -64,11 +64,9 @@ class OwnedItems:
         maker = self._makers.setdefault(key, item.digest)
         return None if maker == item.digest else maker
 
-    def give_up(self, item: Item) -> None:
-        """Let another item be the maker, because this one could not be made."""
-        key = self._keys.get(item.digest, "")
-        if self._makers.get(key) == item.digest:
-            del self._makers[key]
+    def end_round(self) -> None:
+        """Let others be the makers of what is still missing; called when no item is under way."""
+        self._makers.clear()
 
     def saved(self, result: Result) -> float:
         """Return what a result that was taken would have cost, in US dollars; 0 where nobody knows."""

@@ -180,6 +180,8 @@ class Runner:
         if self._tasks:
             with self._activity.waiting():
                 await asyncio.wait(self._tasks)
+        if self._plan.owned is not None:
+            self._plan.owned.end_round()
         later, self._later = self._later, []
         fresh = [
             (item, plan) for item, plan in later if not await self._is_owned(item, plan, self._state_of(item))

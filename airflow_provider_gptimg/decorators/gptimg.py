@@ -13,6 +13,7 @@ P = ParamSpec("P")
 
 if TYPE_CHECKING:
     import os
+    from datetime import timedelta
 
     from airflow.sdk import ObjectStoragePath
     from airflow.sdk.bases.decorator import _TaskDecorator
@@ -76,6 +77,8 @@ def gptimg_task(
     output_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = ...,
     file_name: str | XComArg | None = ...,
     verify_images: bool = ...,
+    cache_path: str | os.PathLike[str] | ObjectStoragePath | XComArg | None = ...,
+    cache_max_age: timedelta | None = ...,
     conn_id: str | XComArg = ...,
     wait_for_completion: bool = ...,
     deferrable: bool = ...,

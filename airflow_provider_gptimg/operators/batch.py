@@ -86,8 +86,8 @@ class GptImgBatchOperator(GptImgTask):
         ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
         (templated)
     :param verify_images: decode every picture completely before it is stored; see there.
-    :param cache_path: see there. Items that ask for the same are paid once, and all get the image. A Clear with
-        ``on_clear="new"``, and ``remake``, make new images, which take the place of those in the cache.
+    :param cache_path: see there. Items that ask for the same are paid once, and all get the image. A Clear
+        with ``on_clear="new"``, and ``remake``, make new images, which take the place of those in the cache.
         (templated)
     :param cache_max_age: see there.
     :param conn_id: a connection of type ``gptimg``. (templated)

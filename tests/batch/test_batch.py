@@ -36,6 +36,8 @@ def test_each_item_is_made_stored_and_named(emulator: Any, tmp_path: Path) -> No
         "kept": 0,
         "cost_usd": 0.075,
         "cost_estimated": False,
+        "cached": 0,
+        "saved_usd": 0.0,
         "failed_items": [],
     }
     assert batch.xcoms["manifest"] == result["manifest"]

@@ -5,6 +5,7 @@ Some are cleared in between, and items made anew: only what was there then is pa
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from contextlib import suppress
@@ -197,6 +198,40 @@ def test_a_limit_holds_whatever_dies(
     batch.attempt()
     good = [item for item in items if "[fail]" not in item]
     assert sum(line["status"] == "completed" for line in batch.manifest()) == len(good)
+
+
+@pytest.mark.parametrize("seed", range(300, 316))
+def test_what_is_owned_is_paid_once_whatever_dies(
+    gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
+) -> None:
+    dice = random.Random(seed)
+    hurry(monkeypatch)
+    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    connect(monkeypatch, gptimg_emulator, submit_rps=30)
+    gptimg_emulator.configure(latency_median=dice.choice([0.05, 0.5]))
+    animals = [f"Animal {number}" for number in range(6)]
+    asked: set[str] = set()
+    for night in range(3):
+        items = [*dice.choices(animals, k=8), f"Only in night {night}"]
+        asked |= set(items)
+        arguments = {"items": items, "cache_path": tmp_path / "cache"}
+        batch = BatchTask(tmp_path / str(night), arguments, run_id=str(night))
+        for _ in range(dice.randint(0, MOST_DEATHS)):
+            death.be_due(dice.randint(1, 40), after=dice.random() < 0.5)
+            with suppress(Killed):
+                batch.attempt()
+        death.be_due(1_000_000, after=False)
+        result = batch.attempt()
+        assert (result["completed"], result["failed"]) == (9, 0)
+        pictures: dict[str, set[str]] = {}
+        for line in batch.manifest():
+            (image,) = line["images"]
+            content = Place.of(image["uri"]).read()
+            assert hashlib.sha256(content).hexdigest() == image["sha256"]
+            pictures.setdefault(line["request"]["prompt"], set()).add(image["sha256"])
+        assert all(len(of_a_prompt) == 1 for of_a_prompt in pictures.values())
+    assert len(submissions(gptimg_emulator)) == len(asked)
+    check_paid_once(gptimg_emulator)
 
 
 def check(batch: BatchTask, emulator: Any, count: int, fails: bool, *, again: int) -> None:
