@@ -43,6 +43,10 @@ COMMENT = "comment"
 """The field of the form that takes what the person writes."""
 
 
+EXAMPLES = ("Make them again", "Wrong style", "Wrong subject", "Something is missing")
+"""What the field offers; anything else may be written."""
+
+
 class Review(TypedDict):
     """What a review hands downstream (XCom ``return_value``).
 
@@ -274,4 +278,6 @@ def _options(defaults: str | int | Sequence[str | int] | None) -> list[str] | No
 
 
 def _comment_field() -> dict[str, Any]:
-    return {COMMENT: Param(None, type=["null", "string"], title="Comment", description="Why, if you like")}
+    # Airflow gives a text field no name that a screen reader would say, unless there are examples to offer;
+    # and a description would stand in for its label.
+    return {COMMENT: Param(None, type=["null", "string"], title="Comment", examples=[*EXAMPLES])}

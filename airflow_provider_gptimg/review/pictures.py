@@ -31,7 +31,10 @@ _ALLOWED = (
     "the output of a task that made images, such as draft.output, a batch's result, http(s) URLs, paths or "
     "object-storage URIs; one or a list"
 )
-_OF_A_RESULT = ("generation_id", "prompt", "model", "size", "resolution", "expires_at", "cost_estimated")
+_OF_A_RESULT = (
+    *("id", "generation_id", "prompt", "model", "size", "resolution"),
+    *("expires_at", "cost_estimated"),
+)
 _OF_AN_IMAGE = ("index", "url", "uri", "sha256", "bytes", "width", "height", "format")
 
 
@@ -154,16 +157,18 @@ def _of_manifest(batch: Mapping[Any, Any]) -> Iterator[dict[str, Any] | int]:
 def _of_result(result: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
     images = [image for image in result["images"] if isinstance(image, Mapping)]
     cost = result.get("cost_usd")
-    common = {name: result[name] for name in _OF_A_RESULT if result.get(name) is not None}
-    if result.get("id") is not None:
-        common["id"] = result["id"]
+    common = _known(result, _OF_A_RESULT)
     if isinstance(common.get("prompt"), str):
         common["prompt"] = common["prompt"][:PROMPT_CHARACTERS]
     if isinstance(cost, (int, float)) and images:
         common["cost_usd"] = round(cost / len(images), 6)
     for position, image in enumerate(images):
-        own = {name: image[name] for name in _OF_AN_IMAGE if image.get(name) is not None}
-        yield {**common, "index": position, **own}
+        # What a review chose says all of this of each image.
+        yield {**common, "index": position, **_known(image, (*_OF_A_RESULT, *_OF_AN_IMAGE, "cost_usd"))}
+
+
+def _known(record: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: record[name] for name in names if record.get(name) is not None}
 
 
 def _picture_at(given: str) -> dict[str, Any]:
