@@ -35,7 +35,7 @@ AUTH_MANAGER = """
         def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
             if user.username == "stranger" and details is not None and details.id.startswith("gallery"):
                 return False
-            if user.username == "half" and access_entity is DagAccessEntity.XCOM:
+            if user.username in ("half", "blind") and access_entity is DagAccessEntity.XCOM:
                 return False
             return super().is_authorized_dag(
                 method=method, user=user, access_entity=access_entity, details=details
