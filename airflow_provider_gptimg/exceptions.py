@@ -12,6 +12,7 @@
         │   ├── GptImgPermissionError               403
         │   ├── GptImgContentPolicyError            422
         │   ├── GptImgModelUnavailableError         503, no such model or no channel for it
+        │   ├── GptImgRejectedError                 a person rejected the images
         │   ├── GptImgCostLimitError                max_cost_usd of a batch is reached
         │   └── GptImgUndecidedSubmissionError      accepted or not? and paying again was ruled out
         ├── GptImgServiceError                      the service or the way to it; a retry may help
@@ -121,6 +122,10 @@ class GptImgModelUnavailableError(GptImgFinalError):
 
 class GptImgCostLimitError(GptImgFinalError):
     """A batch has reached its ``max_cost_usd``; a higher limit and a Clear go on."""
+
+
+class GptImgRejectedError(GptImgFinalError):
+    """A person rejected the images; a Clear of the task that made them makes others, and asks again."""
 
 
 class GptImgUndecidedSubmissionError(GptImgFinalError):

@@ -81,6 +81,17 @@ def images_url(ti: Any) -> str | None:
     return f"{base.rstrip('/')}/{ImagesLink().get_link(ti, ti_key=ti)}"
 
 
+def picture_address(ti_key: Any, item: int, index: int, version: str, query: dict[str, str]) -> str:
+    """Return where the gallery sends a picture of a task instance, relative to Airflow's own address.
+
+    :param ti_key: the running task instance.
+    :param version: changes where the picture does, so that no browser shows an older one.
+    :param query: see the gallery's route.
+    """
+    address = f"{_place('gptimg/dags', ti_key)}/{ti_key.map_index}/pictures/{item}/{index}"
+    return f"{address}?{urlencode({**query, **_region(ti_key), 'v': version})}"
+
+
 def _place(prefix: str, ti_key: Any) -> str:
     dag, run, task = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
     return f"{prefix}/{dag}/runs/{run}/tasks/{task}"

@@ -118,6 +118,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_gptimg.operators.batch",
                     "airflow_provider_gptimg.operators.upload",
                     "airflow_provider_gptimg.operators.download",
+                    "airflow_provider_gptimg.operators.review",
                 ],
             }
         ],

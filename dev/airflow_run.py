@@ -126,6 +126,16 @@ class RunTask:
         """Mark the task ``success``, ``failed`` or ``skipped``, as a user does."""
         self.run.api.request("PATCH", self._path, json={"new_state": state})
 
+    def question(self) -> dict[str, Any]:
+        """Return what the task asks people: ``subject``, ``body``, ``options``, ``chosen_options``, ..."""
+        found: dict[str, Any] = self.run.api.request("GET", self._question)
+        return found
+
+    def answer(self, *options: str, **fields: Any) -> None:
+        """Answer what the task asks people, with what is to stand in the fields of the form."""
+        body = {"chosen_options": options, "params_input": fields}
+        self.run.api.request("PATCH", self._question, json=body)
+
     def log_events(self, try_number: int = 1) -> list[dict[str, Any]]:
         """Return the log of one attempt as structured events, each with at least ``event``."""
         params = {"map_index": self.map_index, "full_content": True}
@@ -147,6 +157,10 @@ class RunTask:
         params = {"map_index": self.map_index, "deserialize": False}
         path = f"{self._unmapped_path}/xcomEntries/{quote(key)}"
         return self.run.api.request("GET", path, params=params)["value"]
+
+    @property
+    def _question(self) -> str:
+        return f"{self._unmapped_path}/{self.map_index}/hitlDetails"
 
     @property
     def _unmapped_path(self) -> str:

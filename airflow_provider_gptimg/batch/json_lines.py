@@ -7,13 +7,20 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.files.place import Place
 
 _READERS = 8
+
+MAX_LINE = 200_000
+"""Characters of a line of a manifest that are read: a prompt has at most 32,000."""
+
+MAX_REST = 100_000_000
+"""Characters of a longer line that are passed over; a device never ends a line."""
 
 
 def write_lines(path: Place, lines: Iterable[str]) -> None:
@@ -42,6 +49,17 @@ def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
                         record = json.loads(line)
                         if isinstance(record, dict):
                             yield record
+
+
+def read_lines(path: Place, start: int = 0) -> Iterator[Any]:
+    """Yield what the lines of a file of JSON say, None for one that is too long; read as far as is asked for.
+
+    :param start: number of the first line, from 0.
+    :raises Exception: whatever the storage raises; ValueError for a line that is no JSON.
+    """
+    with path.open("r", encoding="utf-8") as file:
+        for text in islice(_texts(file), start, None):
+            yield None if text is None else json.loads(text)
 
 
 def strict_json(value: object) -> str:
@@ -78,3 +96,21 @@ def storage_named(path: Place) -> Iterator[None]:
 def _read(path: Place) -> str:
     with storage_named(path):
         return path.read().decode(errors="replace")
+
+
+def _texts(file: TextIO) -> Iterator[str | None]:
+    """Yield the lines of a file, None for one that is too long."""
+    while text := file.readline(MAX_LINE + 1):
+        if text.endswith("\n") or len(text) <= MAX_LINE:
+            yield text
+        else:
+            _pass_over(file)
+            yield None
+
+
+def _pass_over(file: TextIO) -> None:
+    for _ in range(MAX_REST // MAX_LINE):
+        part = file.readline(MAX_LINE)
+        if not part or part.endswith("\n"):
+            return
+    raise ValueError("a line without an end")

@@ -134,16 +134,22 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
     region: Region,
     small: bool = False,
     download: bool = False,
+    live: bool = False,
 ) -> Response:
-    """Send a stored picture, or one of the service small or to keep: what the task recorded, nothing else."""
+    """Send a picture that the task recorded, nothing else.
+
+    One that only the service has is sent small if it is large, to keep, or as one asks for with ``live``: for
+    a page that must not hold the service's own addresses, which open for everybody.
+    """
     task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), region, item, index)
     try:
-        if small and card.is_large:
+        is_live = live and card.url is not None
+        if small and (card.is_large or is_live):
             key = f"{task.conn_id} {card.generation_id} {index}"
             content = thumbnails.get(key, partial(_live, task, card))
         elif small:
             content = thumbnails.get(str(card.sha256), partial(read_picture, card))
-        elif download and card.url is not None:
+        elif is_live or (download and card.url is not None):
             content = _live(task, card)
         else:
             content = read_picture(card)

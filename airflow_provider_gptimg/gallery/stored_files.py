@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any
 
+from airflow_provider_gptimg.batch.json_lines import read_lines
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.cards import Card
 
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of a picture; a 4K PNG has some 20 MB."""
-
-MAX_LINE = 200_000
-"""Characters of a line of a manifest that are read: a prompt has at most 32,000."""
-
-MAX_REST = 100_000_000
-"""Characters of a longer line that are passed over; a device never ends a line."""
 
 READS_AT_ONCE = 8
 """Pictures read from storage at a time. A storage that hangs must not take the API server's threads away."""
@@ -87,31 +81,12 @@ def manifest_lines(uri: str, start: int, count: int) -> list[Mapping[str, Any]]:
     :raises Gone: if it cannot be read or is none.
     """
     try:
-        with Place.of(uri).open("r", encoding="utf-8") as file:
-            lines = [
-                json.loads(text) if text else {"error": {"message": "Its line in the manifest is too long."}}
-                for text in islice(_texts(file), start, start + count)
-            ]
+        lines = [
+            line if line is not None else {"error": {"message": "Its line in the manifest is too long."}}
+            for line in islice(read_lines(Place.of(uri), start), count)
+        ]
     except Exception as error:
         raise Gone(f"The manifest cannot be read from storage ({type(error).__name__}).") from error
     if not all(isinstance(line, dict) for line in lines):
         raise Gone("The manifest is not one.")
     return lines
-
-
-def _texts(file: TextIO) -> Iterator[str | None]:
-    """Yield the lines of a file, None for one that is too long."""
-    while text := file.readline(MAX_LINE + 1):
-        if text.endswith("\n") or len(text) <= MAX_LINE:
-            yield text
-        else:
-            _pass_over(file)
-            yield None
-
-
-def _pass_over(file: TextIO) -> None:
-    for _ in range(MAX_REST // MAX_LINE):
-        part = file.readline(MAX_LINE)
-        if not part or part.endswith("\n"):
-            return
-    raise ValueError("a line without an end")

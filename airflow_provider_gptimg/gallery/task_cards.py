@@ -70,6 +70,8 @@ def item_count(task: Task) -> int:
 
     :raises Gone: if its journal cannot be read, or is not its own.
     """
+    if task.pictures is not None:
+        return len(task.pictures)
     journal = own_journal(task)
     if journal is not None:
         return len(_journals.records(journal))
@@ -99,6 +101,8 @@ def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> li
 
     :raises Gone: if its manifest or journal cannot be read, or is not its own.
     """
+    if task.pictures is not None:
+        return _reviewed(task, now, start, count)
     journal, manifest = own_journal(task), own_manifest(task)
     if journal is not None:
         records = _journals.records(journal)[start : start + count]
@@ -142,6 +146,16 @@ def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
         if (card.item, card.index) == (item, index):
             return card
     raise Gone("There is no such picture.")
+
+
+def _reviewed(task: Task, now: datetime, start: int, count: int) -> list[Card]:
+    """Return the cards of what a review shows: each picture is an item, with its index in its generation."""
+    some = (task.pictures or ())[start : start + count]
+    return [
+        replace(card, index=picture["index"] if isinstance(picture.get("index"), int) else 0)
+        for item, picture in enumerate(some, start)
+        for card in cards_of(task.place, {**picture, "images": [picture]}, now, item=item)
+    ]
 
 
 def _with_state(task: Task, found: list[Card]) -> list[Card]:

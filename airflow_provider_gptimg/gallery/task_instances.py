@@ -27,7 +27,7 @@ SUBMITTED = "generation_id"
 SIGNS = (SUBMITTED, "urls", "manifest", "batch")
 """Keys of XComs that a task which made pictures has."""
 
-VALUES = ("return_value", SUBMITTED, "error", "batch")
+VALUES = ("return_value", SUBMITTED, "error", "batch", "review")
 """Keys of XComs that are read."""
 
 MAX_FIELDS = 100
@@ -47,6 +47,7 @@ class Task:
     :param generation_id: what it submitted, if it did.
     :param error: why it failed, a dict with ``message``, if it said so.
     :param batch: where a batch notes what it has done so far, a dict with ``journal`` and ``total``.
+    :param pictures: those that a review shows, as its XCom has them; None for other tasks.
     :param fields: its rendered template fields, empty where Airflow has them no more.
     :param other_conn_ids: connections of the task's other runs and instances, for one without fields.
     """
@@ -61,6 +62,7 @@ class Task:
     batch: Mapping[str, Any] | None
     fields: Mapping[str, Any]
     other_conn_ids: frozenset[str] = frozenset()
+    pictures: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def conn_id(self) -> str | None:
@@ -177,7 +179,9 @@ def _signed(query: Any, dag_ids: Collection[str]) -> Any:
 
 
 def _makes_pictures() -> Any:
-    return TaskInstance.operator.like("%GptImg%") & ~TaskInstance.operator.like("%Upload%")
+    # Neither what only uploads pictures nor what only shows those of others.
+    others = (TaskInstance.operator.like(f"%{name}%") for name in ("Upload", "Review"))
+    return TaskInstance.operator.like("%GptImg%") & ~or_(*others)
 
 
 def _with_records(session: Session, rows: Sequence[TaskInstance]) -> list[Task]:
@@ -212,6 +216,7 @@ def _task(
         batch=batch,
         fields=_dict(fields) or {},
         other_conn_ids=_conn_ids(session, place) if is_batch and fields is None else frozenset(),
+        pictures=_pictures(values.get("review")),
     )
 
 
@@ -237,6 +242,11 @@ def _value(stored: Any) -> Any:
         except ValueError:
             break
     return stored
+
+
+def _pictures(review: Any) -> Sequence[Mapping[str, Any]] | None:
+    pictures = (_dict(review) or {}).get("pictures")
+    return [one for one in pictures if isinstance(one, dict)] if isinstance(pictures, list) else None
 
 
 def _dict(value: Any) -> Mapping[str, Any] | None:

@@ -81,7 +81,7 @@ class GptImgTask(BaseOperator):
 
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
-        with self._leaving_its_reason(context):
+        with leaving_its_reason(self, context):
             return self._pushed_apart(context, self.start(context, resumed=False, may_defer=True))
 
     def execute_complete(self, context: Context, event: Any = None, **kwargs: Any) -> Any:
@@ -94,7 +94,7 @@ class GptImgTask(BaseOperator):
         """
         told: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
         kept = Deferral.read(kwargs, task_instance(context))
-        with self._leaving_its_reason(context):
+        with leaving_its_reason(self, context):
             if kept is not None:
                 return self._pushed_apart(context, self.resume(context, kept, told))
             may_defer = told.get("status") not in (LOST, TIMED_OUT)
@@ -120,28 +120,37 @@ class GptImgTask(BaseOperator):
                     task_instance(context).xcom_push(key=key, value=value)
         return result
 
-    @contextmanager
-    def _leaving_its_reason(self, context: Context) -> Iterator[None]:
-        """Push why the task failed, for the gallery and for downstream tasks."""
-        try:
-            yield
-        except GptImgError as error:
-            self.note_failure(context, error)
-            raise
-
     def note_failure(self, context: Context, error: GptImgError) -> None:
-        """Say where the pictures are, and push why the task failed, if it pushes anything."""
-        error.images_url = images_url(task_instance(context))
-        if not self.do_xcom_push:
-            return
-        reason = {
-            "error": type(error).__name__,
-            "message": str(error),
-            "generation_id": error.generation_id,
-            "reason": error.reason,
-            "cost_usd": error.cost_usd,
-        }
-        try:
-            task_instance(context).xcom_push(key=ERROR_KEY, value=reason)
-        except Exception as problem:  # noqa: BLE001 - the failure itself must not be hidden
-            self.log.warning("The reason could not be left in XCom (%s).", type(problem).__name__)
+        """Leave why the task failed."""
+        leave_reason(self, context, error)
+
+
+@contextmanager
+def leaving_its_reason(task: BaseOperator, context: Context) -> Iterator[None]:
+    """Leave why a task failed, for the gallery, for callbacks and for downstream tasks."""
+    try:
+        yield
+    except GptImgError as error:
+        if isinstance(task, GptImgTask):
+            task.note_failure(context, error)
+        else:
+            leave_reason(task, context, error)
+        raise
+
+
+def leave_reason(task: BaseOperator, context: Context, error: GptImgError) -> None:
+    """Say where the pictures are, and push why the task failed, if it pushes anything."""
+    error.images_url = images_url(task_instance(context))
+    if not task.do_xcom_push:
+        return
+    reason = {
+        "error": type(error).__name__,
+        "message": str(error),
+        "generation_id": error.generation_id,
+        "reason": error.reason,
+        "cost_usd": error.cost_usd,
+    }
+    try:
+        task_instance(context).xcom_push(key=ERROR_KEY, value=reason)
+    except Exception as problem:  # noqa: BLE001 - the failure itself must not be hidden
+        task.log.warning("The reason could not be left in XCom (%s).", type(problem).__name__)

@@ -18,7 +18,14 @@ from dev.processes import wait_until
 from dev.stack import AirflowStack
 
 MARKUP = "<script>document.title='owned'</script><img src=x onerror=alert(1)> & \"quoted\""
-USERS = {"admin": "admin", "stranger": "viewer", "half": "viewer"}
+USERS = {
+    "admin": "admin",
+    "stranger": "viewer",  # sees no DAG of the gallery
+    "half": "viewer",  # sees the tasks, and not their XComs
+    "guest": "viewer",  # sees everything, and decides nothing
+    "editor": "user",
+    "blind": "user",  # decides, and does not see XComs
+}
 AUTH_MANAGER = """
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
@@ -28,7 +35,7 @@ AUTH_MANAGER = """
         def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
             if user.username == "stranger" and details is not None and details.id.startswith("gallery"):
                 return False
-            if user.username == "half" and access_entity is DagAccessEntity.XCOM:
+            if user.username in ("half", "blind") and access_entity is DagAccessEntity.XCOM:
                 return False
             return super().is_authorized_dag(
                 method=method, user=user, access_entity=access_entity, details=details
@@ -49,7 +56,8 @@ class Site:
         modules.mkdir()
         dags.mkdir()
         (modules / "picky.py").write_text(textwrap.dedent(AUTH_MANAGER))
-        shutil.copy(Path(__file__).parents[1] / "airflow" / "gallery" / "gallery_dags.py", dags)
+        for name in ("gallery_dags.py", "review_dags.py"):
+            shutil.copy(Path(__file__).parents[1] / "airflow" / "gallery" / name, dags)
         passwords = root / "passwords.json"
         passwords.write_text(json.dumps({name: name for name in USERS}))
         self.stack = AirflowStack(
