@@ -92,6 +92,7 @@ class Card:
     :param seconds: how long it took.
     :param message: why it failed.
     :param cost: its share of what its generation cost.
+    :param is_cached: whether it was taken from the cache, made by an earlier task.
     """
 
     place: Place
@@ -115,6 +116,7 @@ class Card:
     expires_at: datetime | None = None
     message: str | None = None
     cost: Cost | None = None
+    is_cached: bool = False
 
     @property
     def key(self) -> str:
@@ -150,7 +152,8 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
         "model": _text(asked.get("model")),
         "size": _text(asked.get("size")),
         "resolution": _text(asked.get("resolution")),
-        "generation_id": _text(record.get("generation_id")),
+        "generation_id": _text(record.get("generation_id") or _taken(record).get("generation_id")),
+        "is_cached": record.get("cached") is True or bool(_taken(record)),
         "since": created or _moment(record.get("submitted_at")),
         "seconds": (completed - created).total_seconds() if created and completed else None,
     }
@@ -210,6 +213,12 @@ def origin_of(url: str) -> str | None:
 def origins(cards: Iterator[Card] | list[Card]) -> list[str]:
     """Return the origins that the browser has to load these pictures from."""
     return sorted({origin for card in cards if card.url and (origin := origin_of(card.url))})
+
+
+def _taken(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a journal says of an image that was taken from the cache."""
+    taken = record.get("taken")
+    return taken if isinstance(taken, Mapping) else {}
 
 
 def _text(value: object) -> str | None:

@@ -211,3 +211,12 @@ def test_a_card_has_its_share_of_the_cost(record: dict[str, Any], text: str | No
 def test_a_sum_with_something_unknown_in_it_is_an_estimate() -> None:
     assert Cost.sum([Cost(0.015, is_estimated=False), None]) == Cost(0.015, is_estimated=True)
     assert Cost.sum([None]) is None
+
+
+@pytest.mark.parametrize(
+    "record", [{"cached": True}, {"taken": {"generation_id": "tsk_1", "entry": "s3://c/1"}}]
+)
+def test_a_card_says_that_it_was_taken_from_the_cache(record: dict[str, Any]) -> None:
+    (card,) = cards_of(PLACE, {"images": [{"uri": "s3://b/1.png"}], **record}, NOW)
+    assert card.is_cached
+    assert card.generation_id == (record.get("taken") or {}).get("generation_id")
