@@ -17,10 +17,10 @@ from airflow.sdk import ObjectStoragePath
 from PIL import Image
 
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, Journal
+from airflow_provider_gptimg.batch.json_lines import MAX_LINE
 from airflow_provider_gptimg.gallery import task_cards as shelves
 from airflow_provider_gptimg.gallery.cards import Card, State
 from airflow_provider_gptimg.gallery.stored_files import (
-    MAX_LINE,
     READS_AT_ONCE,
     Gone,
     manifest_lines,
