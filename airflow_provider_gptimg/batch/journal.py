@@ -52,6 +52,7 @@ class State:
     :param series: the series of submissions that it is about; an item that is made anew begins another.
     :param spent: US dollars that it has cost so far, or may have cost.
     :param stake: how much of that is for what is under way.
+    :param cache_key: under which its images belong into the cache, by the request that was submitted.
     """
 
     status: str
@@ -61,6 +62,7 @@ class State:
     series: str = FIRST_SERIES
     spent: float = 0.0
     stake: float = 0.0
+    cache_key: str | None = None
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> State:
@@ -73,6 +75,7 @@ class State:
             series=record.get("series", FIRST_SERIES),
             spent=record.get("spent_usd", 0.0),
             stake=record.get("stake_usd", 0.0),
+            cache_key=record.get("cache_key"),
         )
 
 
@@ -157,6 +160,8 @@ class Journal:
         series = facts.pop("series", known.series if known else FIRST_SERIES)
         is_same = known is not None and known.series == series
         kept = known.receipt.as_json() if is_same and known and known.receipt else {}
+        if is_same and known and known.cache_key:
+            kept["cache_key"] = known.cache_key
         if known is not None:
             kept = {"spent_usd": known.spent, "stake_usd": known.stake, **kept}
         record = {"key": digest, "status": status, "attempt": self.attempt, "series": series, **kept, **facts}

@@ -21,12 +21,12 @@ from airflow_provider_gptimg.batch.failures import REFUSES_ALL
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import COMPLETED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, State
 from airflow_provider_gptimg.batch.plan import BatchPlan, ItemPlan, Step
-from airflow_provider_gptimg.files.cache import Entry
+from airflow_provider_gptimg.files.cache import Entry, key_of
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.payment.identity import Identity
 from airflow_provider_gptimg.payment.receipt import Receipt
-from airflow_provider_gptimg.payment.submission import Reconciler, Submission, Withdrawn
+from airflow_provider_gptimg.payment.submission import Origin, Reconciler, Submission, Withdrawn
 from airflow_provider_gptimg.result import Asked, Result, asked, collect, shortfall
 
 _UNPAID = REFUSES_ALL | {
@@ -139,15 +139,18 @@ class Maker:
             return generation, known
         if self._plan.failures.is_stopped:
             raise Withdrawn(surely=True)
-        submission = await self._submitted(item, plan, known)
+        submission, key = await self._submitted(item, plan, known)
         self._activity.moved()
         self._plan.metrics.submitted(submission, item.fields["model"])
         money = self._budget.reopen(item) if state and state.status == COMPLETED else {}
-        facts = {"shown": item.shown, **submission.receipt.as_json(), **money}
+        facts = {"shown": item.shown, **submission.receipt.as_json(), **key, **money}
         self._journal.note(item.digest, SUBMITTED, **facts)
         return submission.generation, submission.receipt
 
-    async def _submitted(self, item: Item, plan: ItemPlan, known: Receipt | None) -> Submission:
+    async def _submitted(
+        self, item: Item, plan: ItemPlan, known: Receipt | None
+    ) -> tuple[Submission, dict[str, Any]]:
+        """Submit an item or find it, and return what to note of the cache's key."""
         if item.problem is not None:
             raise item.problem
         request = await asyncio.to_thread(item.request)
@@ -170,7 +173,10 @@ class Maker:
             may_submit=lambda: not self._plan.failures.is_stopped,
             may_pay_again=partial(self._pay_again, item, plan),
         )
-        return await self._client.run(reconciler.submit())
+        submission = await self._client.run(reconciler.submit())
+        # What another attempt submitted may have been made of files that have changed since.
+        is_known = submission.origin is Origin.SUBMITTED or not request.files
+        return submission, {"cache_key": key_of(request)} if owned and is_known else {}
 
     def _pay_again(self, item: Item, plan: ItemPlan) -> None:
         """Count a second payment for an item, before it may be made."""
@@ -223,10 +229,11 @@ class Maker:
         """Store the images of a generation, and enter them into the cache if there is one; in a thread."""
         owned = self._owned
         if owned is not None:
-            storage = replace(storage, slot=owned.slot_of(item, generation.id))
+            key = self._journal.states[item.digest].cache_key
+            storage = replace(storage, slot=None if key is None else owned.cache.slot(key, generation.id))
         result = collect(generation, asked, storage.store, prices=self._plan.settings.prices)
         if owned is not None:
-            owned.enter(item, storage.enter(result["images"], {"request": asked, **owned.facts}))
+            owned.enter(storage.enter(result["images"], {"request": asked, **owned.facts}))
         return result
 
     def _note_completed(self, item: Item, result: Result, **facts: Any) -> None:

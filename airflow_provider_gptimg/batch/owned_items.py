@@ -11,7 +11,7 @@ from airflow_provider_gptimg.api.prices import Prices, price_of
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import State
 from airflow_provider_gptimg.batch.plan import ItemPlan, Step
-from airflow_provider_gptimg.files.cache import Cache, Entry, Found, Slot, key_of, stable_name
+from airflow_provider_gptimg.files.cache import Cache, Entry, Found, key_of, stable_name
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.result import Result, asked
@@ -84,14 +84,9 @@ class OwnedItems:
             self._found.unusable[entry.key] = "a picture of it is damaged"
         return result
 
-    def slot_of(self, item: Item, generation_id: str) -> Slot | None:
-        """Return where an item's images are entered; None if its request has no key."""
-        key = self._keys.get(item.digest) or _key(item)
-        return None if key is None else self.cache.slot(key, generation_id)
-
-    def enter(self, item: Item, entry: Entry | None) -> None:
+    def enter(self, entry: Entry | None) -> None:
         """Know of an entry that was just made, for the items that wait for it."""
-        if entry is not None and item.digest in self._keys:
+        if entry is not None:
             self._found.entries[entry.key] = entry
 
     def why_not(self, item: Item) -> str | None:

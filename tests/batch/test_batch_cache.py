@@ -146,6 +146,31 @@ def test_what_changed_is_in_the_manifest(emulator: Any, night: Any, tmp_path: Pa
     assert (line["cached"], line["not_cached"]) == (False, "changed: prompt")
 
 
+def test_a_file_that_changes_under_way_takes_no_key_that_is_not_its_own(
+    emulator: Any, night: Any, tmp_path: Path
+) -> None:
+    cup, old, new = tmp_path / "cup.png", "red", "blue"
+    items = [{"prompt": "The cup in snow", "reference_images": [str(cup)]}]
+
+    def paint(colour: str) -> None:
+        Image.new("RGB", (8, 8), colour).save(cup)
+
+    paint(old)
+    task = night(items)
+    emulator.faults([{"on": "download", "kind": "status", "status": 500, "times": 100}])
+    with pytest.raises(GptImgBatchError):
+        task.attempt()
+    emulator.faults([])
+    paint(new)
+    made_of_the_old = lines(task.attempt())[0]["generation_id"]
+    assert paid(emulator) == 1
+    assert night(items).attempt()["cached"] == 0
+    paint(old)
+    (line,) = lines(night(items).attempt())
+    assert (line["cached"], line["generation_id"]) == (True, made_of_the_old)
+    assert paid(emulator) == 2
+
+
 def test_a_limit_counts_only_what_is_paid(emulator: Any, night: Any) -> None:
     night(animals(5)).attempt()
     result = night([*animals(5), "A new animal"], max_cost_usd=0.02).attempt()
