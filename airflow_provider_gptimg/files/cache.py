@@ -58,29 +58,20 @@ def key_of(request: GenerationRequest) -> str | None:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of an entry, as its name says it."""
-
-    index: int
-    width: int
-    height: int
-    bytes: int
-    sha256: str
-    format: str
-    place: Place
-
-
-@dataclass(frozen=True)
 class Entry:
     """What is owned for a key.
 
     :param made_at: Unix seconds.
+    :param pictures: as they lie in the cache.
+    :param folder: in which they lie.
+    :param place: of the entry itself.
     """
 
     key: str
     generation_id: str
     made_at: float
-    pictures: tuple[Picture, ...]
+    pictures: tuple[StoredImage, ...]
+    folder: Place
     place: Place
 
     def _result(self, asked: Asked, images: list[StoredImage]) -> Result:
@@ -111,12 +102,26 @@ class Entry:
         :raises ApiError: kind STORAGE, if they cannot be read or copied.
         """
         try:
-            return self._result(asked, [_handed_out(picture, folder, names) for picture in self.pictures])
+            return self._result(
+                asked, [self._handed_out(picture, folder, names) for picture in self.pictures]
+            )
         except (FileNotFoundError, ValueError) as error:
             log.warning("An image of the cache cannot be used, so it is made anew: %s", error)
             return None
         except Exception as error:
             raise _unusable(self.place, error) from error
+
+    def _handed_out(self, picture: StoredImage, folder: Place | None, names: FileNames) -> StoredImage:
+        if folder is None:
+            return picture
+        place = self.folder / _name_of(self.key, self.generation_id, picture)
+        target = folder / names.name(picture["index"], picture["format"])
+        if not place.copy_within(target):
+            content = place.read()
+            if hashlib.sha256(content).hexdigest() != picture["sha256"]:
+                raise ValueError(f"{place} is not the picture that it was")
+            target.put_bytes(content)
+        return _at(target, picture)
 
 
 @dataclass
@@ -186,7 +191,7 @@ class Cache:
         return f"changed: {', '.join(differing)}"
 
     def _read(self, folder: Place, files: Mapping[str, int], wanted: set[str], found: Found) -> None:
-        pictures: dict[tuple[str, str], dict[int, Picture]] = {}
+        pictures: dict[tuple[str, str], dict[int, StoredImage]] = {}
         entries = []
         for name, size in files.items():
             if name[:KEY_DIGITS] not in wanted:
@@ -195,7 +200,7 @@ class Cache:
                 entries.append((name, size, entry))
             elif (match := _PICTURE.fullmatch(name)) and int(match[5]) == size:
                 picture = _picture(match, folder / name)
-                pictures.setdefault((match[1], match[7]), {})[picture.index] = picture
+                pictures.setdefault((match[1], match[7]), {})[picture["index"]] = picture
         for name, size, match in sorted(entries, key=lambda each: int(each[2][2])):
             key, made_at = match[1], int(match[2]) / 1000
             own = pictures.get((key, match[5]), {})
@@ -205,7 +210,8 @@ class Cache:
                 found.unusable[key] = "older than cache_max_age"
             else:
                 ordered = tuple(own[index] for index in sorted(own))
-                found.entries[key] = Entry(key, unquote(match[5]), made_at, ordered, folder / name)
+                generation_id = unquote(match[5])
+                found.entries[key] = Entry(key, generation_id, made_at, ordered, folder, folder / name)
 
 
 @dataclass(frozen=True)
@@ -223,8 +229,7 @@ class Slot:
 
     def place_of(self, image: StoredImage) -> Place:
         """Return where a picture belongs."""
-        facts = f"{image['index']}-{image['width']}x{image['height']}-{image['bytes']}-{image['sha256']}"
-        return self.folder / f"{self.key}-{facts}-{self._generation}.{image['format']}"
+        return self.folder / _name_of(self.key, self.generation_id, image)
 
     def complete(self, images: Iterable[StoredImage], facts: Mapping[str, Any]) -> Entry:
         """Write the entry, after all of its pictures; it takes the place of older ones of its key.
@@ -232,29 +237,21 @@ class Slot:
         :param facts: what it says of the request and of the run that made it, for people.
         :raises Exception: whatever the storage raises.
         """
-        pictures = tuple(
-            Picture(
-                index=image["index"],
-                width=image["width"],
-                height=image["height"],
-                bytes=image["bytes"],
-                sha256=image["sha256"],
-                format=image["format"],
-                place=self.place_of(image),
-            )
-            for image in images
-        )
+        pictures = tuple(_at(self.place_of(image), image) for image in images)
         made_at = int(self.cache.clock() * 1000)
         told = {
             "version": VERSION,
             "key": self.key,
             "generation_id": self.generation_id,
             "made_at": pendulum.from_timestamp(made_at / 1000).to_iso8601_string(),
-            "pictures": [picture.place.name for picture in pictures],
+            "pictures": [self.place_of(picture).name for picture in pictures],
             **facts,
         }
         text = json.dumps(told, indent=1).encode()
-        place = self.folder / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{self._generation}.json"
+        place = (
+            self.folder
+            / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{_quoted(self.generation_id)}.json"
+        )
         older = [
             self.folder / name
             for name in self.folder.files()
@@ -263,11 +260,7 @@ class Slot:
         place.put_bytes(text)
         if older:
             remove_all(older)
-        return Entry(self.key, self.generation_id, made_at / 1000, pictures, place)
-
-    @property
-    def _generation(self) -> str:
-        return quote(self.generation_id, safe="")
+        return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place)
 
 
 def stable_name(folder: Place | None, names: FileNames) -> Place | None:
@@ -285,34 +278,27 @@ def _unusable(place: Place, error: Exception) -> ApiError:
     )
 
 
-def _picture(match: re.Match[str], place: Place) -> Picture:
-    return Picture(
+def _name_of(key: str, generation_id: str, image: StoredImage) -> str:
+    facts = f"{image['index']}-{image['width']}x{image['height']}-{image['bytes']}-{image['sha256']}"
+    return f"{key}-{facts}-{_quoted(generation_id)}.{image['format']}"
+
+
+def _picture(match: re.Match[str], place: Place) -> StoredImage:
+    return StoredImage(
         index=int(match[2]),
+        url=str(place),
+        uri=str(place),
+        sha256=match[6],
+        bytes=int(match[5]),
         width=int(match[3]),
         height=int(match[4]),
-        bytes=int(match[5]),
-        sha256=match[6],
         format=match[8],
-        place=place,
     )
 
 
-def _handed_out(picture: Picture, folder: Place | None, names: FileNames) -> StoredImage:
-    target = picture.place
-    if folder is not None:
-        target = folder / names.name(picture.index, picture.format)
-        if not picture.place.copy_within(target):
-            content = picture.place.read()
-            if hashlib.sha256(content).hexdigest() != picture.sha256:
-                raise ValueError(f"{picture.place} is not the picture that it was")
-            target.put_bytes(content)
-    return StoredImage(
-        index=picture.index,
-        url=str(target),
-        uri=str(target),
-        sha256=picture.sha256,
-        bytes=picture.bytes,
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-    )
+def _quoted(generation_id: str) -> str:
+    return quote(generation_id, safe="")
+
+
+def _at(place: Place, image: StoredImage) -> StoredImage:
+    return {**image, "url": str(place), "uri": str(place)}
