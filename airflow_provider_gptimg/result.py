@@ -175,6 +175,11 @@ def cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float
     return price, price is not None
 
 
+def list_price(result: Result, prices: Prices) -> float | None:
+    """Return what the images of a result would cost by the account's prices; None if they are not known."""
+    return price_of(prices, result["model"], result["resolution"], len(result["images"]))
+
+
 def collect(
     generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
 ) -> Result:

@@ -70,7 +70,7 @@ class Maker:
         is_ours = state.attempt == self._journal.attempt or self._plan.failures.is_stopped
         return state.status == SUBMITTED and is_ours
 
-    async def take(self, item: Item, entry: Entry) -> bool:
+    async def take(self, item: Item, plan: ItemPlan, entry: Entry) -> bool:
         """Take an item's images from the cache, and return whether that worked."""
         owned = self._owned
         if owned is None:
@@ -84,7 +84,7 @@ class Maker:
                     self._storers, owned.take, item, entry
                 )
         except ApiError as error:
-            self._fail(item, error)
+            self._fail(item, plan, error)
             return True
         if result is None:
             return False
@@ -116,12 +116,12 @@ class Maker:
         except Withdrawn as withdrawn:
             entry = self._owned.entry_of(item, plan) if self._owned else None
             if entry is not None and not self._plan.failures.is_stopped:
-                if not await self.take(item, entry):
+                if not await self.take(item, plan, entry):
                     await self.make(item, plan, lambda: None)
             elif withdrawn.surely and plan.step is Step.SUBMIT:
                 self._journal.note(item.digest, WITHDRAWN, **self._budget.settle(item, 0.0))
         except ApiError as error:
-            self._fail(item, error, plan)
+            self._fail(item, plan, error)
 
     async def _found(self, item: Item, plan: ItemPlan) -> tuple[Generation, Receipt]:
         state = self._journal.states.get(item.digest)
@@ -156,7 +156,7 @@ class Maker:
         request = await asyncio.to_thread(item.request)
         owned = self._owned
         if owned is not None and plan.step is Step.SUBMIT:
-            why = await asyncio.to_thread(owned.why_not, item)
+            why = await asyncio.to_thread(owned.why_not, item, request)
             if why is not None:
                 self._why[item.digest] = why
         reconciler = Reconciler(
@@ -253,7 +253,7 @@ class Maker:
             **self._budget.settle(item, result["cost_usd"]),
         )
 
-    def _fail(self, item: Item, error: ApiError, plan: ItemPlan | None = None) -> None:
+    def _fail(self, item: Item, plan: ItemPlan, error: ApiError) -> None:
         self._activity.moved()
         self._plan.metrics.failed(error.kind.value)
         failures = self._plan.failures
@@ -262,8 +262,7 @@ class Maker:
         self._plan.progress.failed = failures.count
         facts = {"generation_id": error.generation_id} if error.generation_id else {}
         reason = {"reason": error.kind.value, "message": str(error)}
-        is_first = plan is None or plan.step is Step.SUBMIT
-        is_refused = is_first and error.generation_id is None and _is_unpaid(error)
+        is_refused = plan.step is Step.SUBMIT and error.generation_id is None and _is_unpaid(error)
         money = self._budget.settle(item, 0.0) if is_refused or error.kind is Kind.FAILED else {}
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason, **money)
         self._plan.log.warning("Making %s failed: %s", item.label, error)

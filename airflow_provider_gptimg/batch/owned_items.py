@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_gptimg.api.errors import ApiError
-from airflow_provider_gptimg.api.prices import Prices, price_of
+from airflow_provider_gptimg.api.prices import Prices
+from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import State
 from airflow_provider_gptimg.batch.plan import ItemPlan, Step
-from airflow_provider_gptimg.files.cache import Cache, Entry, Found, key_of, stable_name
+from airflow_provider_gptimg.files.cache import Cache, Entry, Found, key_of
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
-from airflow_provider_gptimg.result import Result, asked
+from airflow_provider_gptimg.result import Result, asked, list_price
 
 
 @dataclass
@@ -70,7 +71,7 @@ class OwnedItems:
 
     def saved(self, result: Result) -> float:
         """Return what a result that was taken would have cost, in US dollars; 0 where nobody knows."""
-        return price_of(self.prices, result["model"], result["resolution"], len(result["images"])) or 0.0
+        return list_price(result, self.prices) or 0.0
 
     def take(self, item: Item, entry: Entry) -> Result | None:
         """Return the result of an item, with its images stored; None if they cannot be used after all.
@@ -89,12 +90,10 @@ class OwnedItems:
         if entry is not None:
             self._found.entries[entry.key] = entry
 
-    def why_not(self, item: Item) -> str | None:
+    def why_not(self, item: Item, request: GenerationRequest) -> str | None:
         """Return why an item is made although there is a cache; None if it was not made before."""
         storage = self.storage_of(item)
-        name = stable_name(storage.place, storage.names)
-        changed = None if name is None else self.cache.changed(name, item.request())
-        return self._found.unusable.get(self._keys.get(item.digest, "")) or changed
+        return self.cache.why_not(self._found, request, storage.place, storage.names)
 
 
 def _key(item: Item) -> str | None:

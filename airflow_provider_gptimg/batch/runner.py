@@ -6,8 +6,9 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -53,6 +54,7 @@ class Runner:
         self._plan, self._journal = plan, plan.journal
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._later: list[tuple[Item, ItemPlan]] = []
         self._broken: BaseException | None = None
 
     async def run(self) -> list[Waiting]:
@@ -136,7 +138,6 @@ class Runner:
 
     async def _feed(self) -> None:
         fresh: list[tuple[Item, ItemPlan]] = []
-        self._later: list[tuple[Item, ItemPlan]] = []
         with self._activity.working():
             items = iter(self._plan.items)
             # In a thread, because they may come from a storage.
@@ -148,7 +149,7 @@ class Runner:
                     if await self._is_owned(item, plan, state):
                         continue
                     if plan.step is Step.ATTACH and not self._is_to_be_counted(item, plan):
-                        await self._start(self._maker.make(item, plan, lambda: None))
+                        await self._start(partial(self._maker.make, item, plan, lambda: None))
                     elif not self._plan.failures.is_stopped:
                         fresh.append((item, plan))
                     if len(fresh) == self._intended_at_once:
@@ -164,7 +165,7 @@ class Runner:
         if owned is None or self._plan.failures.is_stopped:
             return False
         if plan.step is Step.SUBMIT and (entry := owned.entry_of(item, plan)):
-            await self._start(self._take(item, plan, entry))
+            await self._start(partial(self._take, item, plan, entry))
             return True
         if state is None and owned.maker_of(item, plan):
             self._later.append((item, plan))
@@ -172,7 +173,7 @@ class Runner:
         return False
 
     async def _take(self, item: Item, plan: ItemPlan, entry: Entry) -> None:
-        if not await self._maker.take(item, entry):
+        if not await self._maker.take(item, plan, entry):
             self._later.append((item, plan))
 
     async def _start_later(self) -> None:
@@ -228,17 +229,17 @@ class Runner:
             while unstarted:
                 # Here rather than in the task, so that no more is intended than is soon submitted.
                 await self._submitters.acquire()
-                await self._start(self._maker.make(*unstarted[0], self._submitters.release))
+                await self._start(partial(self._maker.make, *unstarted[0], self._submitters.release))
                 unstarted.popleft()
         finally:
             for item, plan in unstarted:
                 if plan.step is Step.SUBMIT:
                     self._journal.note(item.digest, WITHDRAWN, **self._plan.budget.settle(item, 0.0))
 
-    async def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._activity.waiting():
             await self._slots.acquire()
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

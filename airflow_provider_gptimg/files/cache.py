@@ -167,12 +167,21 @@ class Cache:
         """Return where a generation's images are entered."""
         return Slot(self, key, generation_id)
 
-    def changed(self, names: Place, request: GenerationRequest) -> str | None:
-        """Return what changed since an image was last asked for under a name, and remember the request.
+    def why_not(
+        self, found: Found, request: GenerationRequest, folder: Place | None, names: FileNames
+    ) -> str | None:
+        """Return why the images of a request are not taken, and remember what is asked for under their name.
 
-        :param names: where the image is to be stored; the same in each run.
+        :param found: what there is for the request's key.
+        :param folder: where the images are to be stored, and ``names`` what they are called there.
         :return: such as ``changed: prompt``; None if nothing is known. No failure is raised.
         """
+        name = _stable_name(folder, names)
+        changed = None if name is None else self._changed(name, request)
+        return found.unusable.get(key_of(request) or "") or changed
+
+    def _changed(self, names: Place, request: GenerationRequest) -> str | None:
+        """Return what changed since the request before under a name that is the same in each run."""
         place = self.folder / "names" / f"{hash_of({'name': str(names)})[:KEY_DIGITS]}.json"
         now = {name: hash_of({"value": value})[:16] for name, value in request.body().items()}
         try:
@@ -263,7 +272,7 @@ class Slot:
         return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place)
 
 
-def stable_name(folder: Place | None, names: FileNames) -> Place | None:
+def _stable_name(folder: Place | None, names: FileNames) -> Place | None:
     """Return where the first image is stored in each run; None if another run calls it otherwise."""
     if folder is None or "identity" in fields_of(names.pattern):
         return None

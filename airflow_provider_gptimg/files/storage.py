@@ -108,9 +108,11 @@ class Storage:
             return None
 
     def _target(self, image: StoredImage) -> Place:
-        if self.folder is None and self.slot is not None:
-            return self.slot.place_of(image)
-        return Place.of(self.folder or "") / self.names.name(image["index"], image["format"])
+        if self.place is not None:
+            return self.place / self.names.name(image["index"], image["format"])
+        if self.slot is None:
+            raise ValueError("there is neither a folder nor a cache to store images in")
+        return self.slot.place_of(image)
 
     def _own(self, image: StoredImage, local: Path) -> None:
         if self.slot is None or self.folder is None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import COMPLETED, Generation
 from airflow_provider_gptimg.api.interruption import Interrupted
-from airflow_provider_gptimg.api.prices import price_of
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
@@ -41,7 +40,7 @@ from airflow_provider_gptimg.payment.submission import (
     Withdrawn,
     latest_of,
 )
-from airflow_provider_gptimg.result import Result, asked, result_of
+from airflow_provider_gptimg.result import Result, asked, list_price, result_of
 from airflow_provider_gptimg.tasks.caching import Owned, cache_of
 from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.ending import ends_in_triggerer
@@ -376,10 +375,7 @@ class GptImgGenerateOperator(GenerationWait):
         if self.do_xcom_push:
             task_instance(context).xcom_push(key=GENERATION_ID_KEY, value=result["generation_id"])
         self.hand_out(context, result)
-        saved = price_of(
-            self.hook.settings.prices, result["model"], result["resolution"], len(result["images"])
-        )
-        Metrics(task_instance(context)).cached(result, saved)
+        Metrics(task_instance(context)).cached(result, list_price(result, self.hook.settings.prices))
         attempt.remember_given()
         return result
 

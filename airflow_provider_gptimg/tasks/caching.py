@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.compat.task_instance import task_instance
 from airflow_provider_gptimg.exceptions import translated
-from airflow_provider_gptimg.files.cache import Cache, key_of, stable_name
+from airflow_provider_gptimg.files.cache import Cache, key_of
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import check_folder
@@ -55,28 +55,18 @@ class Owned:
     log: Any
     result: Result | None = None
 
-    @property
-    def key(self) -> str | None:
-        """The key of the request, None if a file of it cannot be read."""
-        return key_of(self.request)
-
     def take(self) -> bool:
         """Take the images if they are there, and say in the log why not.
 
         :raises ApiError: kind STORAGE. What cannot be read is never taken for missing.
         """
-        if self.key is None:
+        key = key_of(self.request)
+        if key is None:
             return False
-        found = self.cache.find([self.key])
-        if entry := found.entries.get(self.key):
+        found = self.cache.find([key])
+        if entry := found.entries.get(key):
             self.result = entry.take(self.asked, self.folder, self.names)
         if self.result is None:
-            why = self.why(found.unusable.get(self.key))
+            why = self.cache.why_not(found, self.request, self.folder, self.names) or NEW
             self.log.info("Not in the cache %s: %s.", self.cache.folder, why)
         return self.result is not None
-
-    def why(self, unusable: str | None) -> str:
-        """Return why an image is made, and remember what was asked for under its name."""
-        name = stable_name(self.folder, self.names)
-        changed = None if name is None else self.cache.changed(name, self.request)
-        return unusable or changed or NEW
