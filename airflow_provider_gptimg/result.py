@@ -213,9 +213,17 @@ def _missing(generation: Generation, asked: Asked) -> int:
 
 def submitted_at_in(given: object) -> float | None:
     """Return when a generation was submitted, in Unix seconds, where a result dict that names it says so."""
-    created_at = given.get("created_at") if isinstance(given, Mapping) else None
+    return moment_in(given, "created_at")
+
+
+def moment_in(given: object, name: str) -> float | None:
+    """Return a time of a result dict in Unix seconds; None where it says none.
+
+    :param name: such as ``created_at`` or ``expires_at``.
+    """
+    text = given.get(name) if isinstance(given, Mapping) else None
     try:
-        moment: Any = pendulum.parse(created_at) if isinstance(created_at, str) else None
+        moment: Any = pendulum.parse(text) if isinstance(text, str) else None
         return None if moment is None else float(moment.timestamp())
     except (ValueError, AttributeError):  # a date, a duration, or no time at all
         return None

@@ -19,11 +19,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_gptimg.api.image_formats import START_BYTES, format_of
 from airflow_provider_gptimg.compat.imports import has_fs
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,25 @@ OBJECT_STORES = frozenset(("s3", "s3a", "s3n", "gs", "gcs", "oss", *_AZURE))
 """Schemes of stores where a PUT is whole at once, and which need no folders made: asked to, they would
 make a bucket of a mistyped name."""
 
+_CHUNK = 256 * 1024
 _LOCAL = ("file", "local")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
 _SHORT_FILE_URI = re.compile(r"(file|local):(/.*)", re.DOTALL)
+
+
+class Seen(NamedTuple):
+    """What a file is known by.
+
+    :param sha256: of its content, in hexadecimal.
+    :param size: bytes.
+    :param format: such as ``png``, by its content; None if it is no picture.
+    :param start: its first bytes.
+    """
+
+    sha256: str
+    size: int
+    format: str | None
+    start: bytes
 
 
 @dataclass(frozen=True)
@@ -171,6 +188,20 @@ class Place:
         """
         with self.open() as file:
             return bytes(file.read())
+
+    def seen(self, most: int) -> Seen:
+        """Read the file, and return what it is known by; of a larger one than ``most`` bytes not all of it.
+
+        :raises OSError: FileNotFoundError and others.
+        """
+        digest, size, start = hashlib.sha256(), 0, b""
+        with self.open() as file:
+            # Not what the storage says of its size: that is unknown to some, and read is read.
+            while size <= most and (chunk := file.read(_CHUNK)):
+                size += len(chunk)
+                start = start or chunk[:START_BYTES]
+                digest.update(chunk)
+        return Seen(digest.hexdigest(), size, format_of(start), start)
 
     def put(self, local: Path) -> None:
         """Store a copy of a local file here: whole at once, a reader never sees half of it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,14 +12,13 @@ import pendulum
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
-from airflow_provider_gptimg.api.image_formats import MAX_UPLOAD_BYTES, MIME_TYPES, START_BYTES, format_of
+from airflow_provider_gptimg.api.image_formats import MAX_UPLOAD_BYTES, MIME_TYPES
 from airflow_provider_gptimg.api.request import ReferenceFile
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 
 FIELD = "reference_images"
 
-_CHUNK = 256 * 1024
 _SEVERAL = "there is a line break in it: give several as a list"
 _ALLOWED = {
     FIELD: "http(s) URLs, local paths, object-storage URIs such as s3://bucket/key, the result of a task "
@@ -120,27 +118,20 @@ def _scheme(text: str) -> str:
 
 
 def _file(where: str, field: str) -> ReferenceFile:
-    digest, size, start = hashlib.sha256(), 0, b""
     try:
-        with Place.of(where).open() as file:
-            # Not what the storage says of its size: that is unknown to some, and read is read.
-            while size <= MAX_UPLOAD_BYTES and (chunk := file.read(_CHUNK)):
-                size += len(chunk)
-                start = start or chunk[:START_BYTES]
-                digest.update(chunk)
+        seen = Place.of(where).seen(MAX_UPLOAD_BYTES)
     except FileNotFoundError as error:
         if _has_line_break(where):
             raise invalid(field, where, f"no file is called so; {_SEVERAL}") from None
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
-    image_format = format_of(start)
-    if size > MAX_UPLOAD_BYTES:
+    if seen.size > MAX_UPLOAD_BYTES:
         raise invalid(field, where, f"it has more than {MAX_UPLOAD_BYTES} bytes, the most that is taken")
-    if image_format is None:
-        found = f"begins {start!r}" if size else "is empty"
+    if seen.format is None:
+        found = f"begins {seen.start!r}" if seen.size else "is empty"
         raise invalid(field, where, f"a PNG, JPEG, WebP or GIF picture is needed, this file {found}")
-    return ReferenceFile(where, digest.hexdigest(), size, MIME_TYPES[image_format], partial(_read, where))
+    return ReferenceFile(where, seen.sha256, seen.size, MIME_TYPES[seen.format], partial(_read, where))
 
 
 def _read(where: str) -> bytes:

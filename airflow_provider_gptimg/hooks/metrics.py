@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pendulum
 from opentelemetry import trace
 
 from airflow_provider_gptimg.api.generation import COMPLETED
 from airflow_provider_gptimg.api.wire import Category
 from airflow_provider_gptimg.compat.statistics import counts_resumable_jobs, statistics
 from airflow_provider_gptimg.payment.submission import Origin, Submission
-from airflow_provider_gptimg.result import Result
+from airflow_provider_gptimg.result import Result, moment_in
 
 log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -62,7 +61,7 @@ class Metrics:
             stats.incr(IMAGES, len(result["images"]), tags=tags)
             if result["cost_usd"]:
                 stats.incr(COST, result["cost_usd"], tags=tags)
-            created, completed = _moment(result["created_at"]), _moment(result["completed_at"])
+            created, completed = moment_in(result, "created_at"), moment_in(result, "completed_at")
             if completed is not None:
                 stats.timing(LATENESS, max(0.0, time.time() - completed) * 1000.0, tags=tags)
                 if created is not None:
@@ -148,11 +147,6 @@ def _leave_span(result: Result, created: float | None, completed: float | None) 
         attributes={name: value for name, value in attributes.items() if value is not None},
     )
     span.end(int(max(created, completed) * 1e9))
-
-
-def _moment(iso: str | None) -> float | None:
-    moment: Any = None if iso is None else pendulum.parse(iso)
-    return None if moment is None else float(moment.timestamp())
 
 
 @contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypedDict
 
-import pendulum
-
 from airflow_provider_gptimg.api.errors import ApiError, Kind, invalid
-from airflow_provider_gptimg.api.image_formats import START_BYTES, format_of
 from airflow_provider_gptimg.batch.json_lines import read_lines
 from airflow_provider_gptimg.files.place import Place
-from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE
+from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE, moment_in
 
 FIELD = "images"
 OF_A_BATCH = 200
@@ -26,7 +22,6 @@ MOST = 400
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of a file that is given by its name alone; the gallery sends no larger one."""
 
-_CHUNK = 1024 * 1024
 _ALLOWED = (
     "the output of a task that made images, such as draft.output, a batch's result, http(s) URLs, paths or "
     "object-storage URIs; one or a list"
@@ -90,13 +85,8 @@ def is_expired(picture: Mapping[str, Any], now: float | None = None) -> bool:
 
 def expires_in(picture: Mapping[str, Any], now: float | None = None) -> float | None:
     """Return the seconds that a picture can still be had, 0 if it is gone; None if nobody says so."""
-    if picture.get("uri") or not picture.get("expires_at"):
-        return None
-    try:
-        until: Any = pendulum.parse(str(picture["expires_at"]))
-        return max(0.0, float(until.timestamp()) - (time.time() if now is None else now))
-    except (ValueError, AttributeError):  # no time at all
-        return None
+    until = None if picture.get("uri") else moment_in(picture, "expires_at")
+    return None if until is None else max(0.0, until - (time.time() if now is None else now))
 
 
 def moment(seconds: float) -> str:
@@ -184,17 +174,12 @@ def _picture_at(given: str) -> dict[str, Any]:
 
 def _seen(where: str) -> dict[str, Any]:
     """Return what tells a file from every other: the gallery sends nothing but what was looked at here."""
-    digest, size, start = hashlib.sha256(), 0, b""
     try:
-        with Place.of(where).open() as file:
-            while size <= MAX_BYTES and (chunk := file.read(_CHUNK)):
-                size += len(chunk)
-                start = start or chunk[:START_BYTES]
-                digest.update(chunk)
+        seen = Place.of(where).seen(MAX_BYTES)
     except Exception as error:
         raise ApiError(
             Kind.STORAGE, f"The image {where} cannot be read to review it ({type(error).__name__}: {error})."
         ) from error
-    if format_of(start) is None or size > MAX_BYTES:
+    if seen.format is None or seen.size > MAX_BYTES:
         raise invalid(FIELD, where, "a PNG, JPEG, WebP or GIF picture of at most 64 MB is needed")
-    return {"sha256": digest.hexdigest(), "bytes": size, "format": format_of(start)}
+    return {"sha256": seen.sha256, "bytes": seen.size, "format": seen.format}

@@ -60,6 +60,7 @@ HELPERS = {
     "airflow_provider_gptimg.result.Asked",
     "airflow_provider_gptimg.result.cost_of",
     "airflow_provider_gptimg.result.list_price",
+    "airflow_provider_gptimg.result.moment_in",
     "airflow_provider_gptimg.result.collect",
     "airflow_provider_gptimg.result.generation_id_in",
     "airflow_provider_gptimg.result.result_of",
