@@ -52,10 +52,10 @@ def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: Place, start: int = 0) -> Iterator[Any]:
-    """Yield what the lines of a file of JSON say, None for one that is too long; read as far as is asked for.
+    """Yield the values of a file of JSON lines, None for a line that is too long. Reads only what is used.
 
     :param start: number of the first line, from 0.
-    :raises Exception: whatever the storage raises; ValueError for a line that is no JSON.
+    :raises Exception: whatever the storage raises; ValueError for a line that is not JSON.
     """
     with path.open("r", encoding="utf-8") as file:
         for text in islice(_texts(file), start, None):

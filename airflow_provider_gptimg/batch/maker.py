@@ -230,7 +230,7 @@ class Maker:
         owned = self._owned
         if owned is not None:
             key = self._journal.states[item.digest].cache_key
-            storage = replace(storage, slot=None if key is None else owned.cache.slot(key, generation.id))
+            storage = replace(storage, slot=None if key is None else owned.slot(key, generation.id))
         result = collect(generation, asked, storage.store, prices=self._plan.settings.prices)
         if owned is not None:
             owned.enter(storage.enter(result["images"], {"request": asked, **owned.facts}))

@@ -32,7 +32,7 @@ class BatchResult(TypedDict):
     :param kept: items whose images were there before the latest Clear, and were kept.
     :param cost_usd: US dollars of the images in the manifest, of all attempts; None if nobody says.
     :param cost_estimated: whether some of that is an estimate, or is missing.
-    :param cached: items whose images were taken from the cache, or are those of another item of the batch.
+    :param cached: items whose images came from the cache, or from another item of the batch.
     :param saved_usd: US dollars that these would have cost, as far as their prices are known.
     :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
     :param failed_items: the first failed items and their reasons.

@@ -12,7 +12,7 @@ from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.batch.items import Item
 from airflow_provider_gptimg.batch.journal import State
 from airflow_provider_gptimg.batch.plan import ItemPlan, Step
-from airflow_provider_gptimg.files.cache import Cache, Entry, Found, key_of
+from airflow_provider_gptimg.files.cache import Cache, Entry, Found, Slot, key_of
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
 from airflow_provider_gptimg.result import Result, asked, list_price
@@ -31,6 +31,7 @@ class OwnedItems:
     prices: Prices
     facts: dict[str, Any]
     is_to_be_used: bool = True
+    _looked: set[str] = field(default_factory=set)
     _found: Found = field(default_factory=Found)
     _keys: dict[str, str] = field(default_factory=dict)
     _makers: dict[str, str] = field(default_factory=dict)
@@ -46,7 +47,8 @@ class OwnedItems:
                 if state is not None:  # which an earlier attempt made it the maker
                     self._makers.setdefault(key, item.digest)
         if self.is_to_be_used and self._keys:
-            self._found = self.cache.find(set(self._keys.values()))
+            self._looked = set(self._keys.values())
+            self._found = self.cache.find(self._looked)
 
     def entry_of(self, item: Item, plan: ItemPlan) -> Entry | None:
         """Return what there is for an item; None also for one that is to be made anew."""
@@ -84,6 +86,11 @@ class OwnedItems:
             self._found.entries.pop(entry.key, None)
             self._found.unusable[entry.key] = "a picture of it is damaged"
         return result
+
+    def slot(self, key: str, generation_id: str) -> Slot:
+        """Return where a generation's images are entered; what it replaces is known from the one listing."""
+        older = self._found.places.get(key, []) if key in self._looked else None
+        return self.cache.slot(key, generation_id, older)
 
     def enter(self, entry: Entry | None) -> None:
         """Know of an entry that was just made, for the items that wait for it."""

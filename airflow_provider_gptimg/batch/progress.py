@@ -21,7 +21,7 @@ class Progress:
     :param completed: items whose images are stored.
     :param in_flight: items submitted, and neither completed nor failed.
     :param kept: items that were completed before the latest Clear, and stay as they are.
-    :param owned: items whose images are in the cache, or are those of another item.
+    :param owned: items whose images are in the cache, or will come from another item.
     :param dropped: items that were completed before, and are no longer among the items.
     """
 

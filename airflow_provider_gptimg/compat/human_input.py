@@ -1,4 +1,4 @@
-"""Airflow's human-in-the-loop tasks: those of the standard provider, from Airflow 3.1 on."""
+"""Airflow's human-in-the-loop operator, from the standard provider (Airflow 3.1 and newer)."""
 
 from __future__ import annotations
 

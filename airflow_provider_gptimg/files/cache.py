@@ -18,7 +18,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,10 +130,12 @@ class Found:
 
     :param entries: the newest whole one of each key.
     :param unusable: why an entry that is there cannot be used, by key.
+    :param places: all entries of each key, also those that cannot be used.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Cache:
     def find(self, keys: Collection[str]) -> Found:
         """Return what there is for some keys, out of one listing of each folder that they are in.
 
-        :raises ApiError: kind STORAGE. What may not be listed is never taken for empty.
+        :raises ApiError: kind STORAGE, also where the listing is refused.
         """
         wanted = set(keys)
         folders = [self.folder / name for name in sorted({key[:2] for key in wanted})]
@@ -163,9 +165,9 @@ class Cache:
                 raise _unusable(self.folder, error) from error
         return found
 
-    def slot(self, key: str, generation_id: str) -> Slot:
-        """Return where a generation's images are entered."""
-        return Slot(self, key, generation_id)
+    def slot(self, key: str, generation_id: str, older: Sequence[Place] | None = None) -> Slot:
+        """Return where a generation's images are entered; ``older`` as in :class:`Slot`."""
+        return Slot(self, key, generation_id, older)
 
     def why_not(
         self, found: Found, request: GenerationRequest, folder: Place | None, names: FileNames
@@ -212,6 +214,7 @@ class Cache:
                 pictures.setdefault((match[1], match[7]), {})[picture["index"]] = picture
         for name, size, match in sorted(entries, key=lambda each: int(each[2][2])):
             key, made_at = match[1], int(match[2]) / 1000
+            found.places.setdefault(key, []).append(folder / name)
             own = pictures.get((key, match[5]), {})
             if size != int(match[4]) or set(own) != set(range(int(match[3]))):
                 found.unusable.setdefault(key, "an entry is damaged")
@@ -225,11 +228,15 @@ class Cache:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the images of one generation are entered."""
+    """Where the images of one generation are entered.
+
+    :param older: the entries that it takes the place of; None if the cache was not looked into.
+    """
 
     cache: Cache
     key: str
     generation_id: str
+    older: Sequence[Place] | None = None
 
     @property
     def folder(self) -> Place:
@@ -244,7 +251,7 @@ class Slot:
         """Write the entry, after all of its pictures; it takes the place of older ones of its key.
 
         :param facts: what it says of the request and of the run that made it, for people.
-        :raises Exception: whatever the storage raises.
+        :raises Exception: any error of the storage.
         """
         pictures = tuple(_at(self.place_of(image), image) for image in images)
         made_at = int(self.cache.clock() * 1000)
@@ -261,15 +268,20 @@ class Slot:
             self.folder
             / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{_quoted(self.generation_id)}.json"
         )
-        older = [
+        older = (
+            self._listed(made_at) if self.older is None else [each for each in self.older if each != place]
+        )
+        place.put_bytes(text)
+        if replaced := [each for each in older if each != place]:
+            remove_all(replaced)
+        return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place)
+
+    def _listed(self, made_at: int) -> list[Place]:
+        return [
             self.folder / name
             for name in self.folder.files()
             if (match := _ENTRY.fullmatch(name)) and match[1] == self.key and int(match[2]) < made_at
         ]
-        place.put_bytes(text)
-        if older:
-            remove_all(older)
-        return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place)
 
 
 def _stable_name(folder: Place | None, names: FileNames) -> Place | None:

@@ -58,7 +58,7 @@ class Cost:
 
     @classmethod
     def read(cls, record: Mapping[str, Any], *, images: int = 1) -> Cost | None:
-        """Return the cost of one of so many pictures of a record; None where it names none."""
+        """Return the cost of one picture of a record that has ``images`` of them; None if it has no cost."""
         usd = record.get("cost_usd")
         if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < MAX_USD:
             return None

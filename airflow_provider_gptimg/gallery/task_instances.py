@@ -179,7 +179,7 @@ def _signed(query: Any, dag_ids: Collection[str]) -> Any:
 
 
 def _makes_pictures() -> Any:
-    # Neither what only uploads pictures nor what only shows those of others.
+    # Tasks that only upload pictures, or only show them, make none.
     others = (TaskInstance.operator.like(f"%{name}%") for name in ("Upload", "Review"))
     return TaskInstance.operator.like("%GptImg%") & ~or_(*others)
 

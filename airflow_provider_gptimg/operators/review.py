@@ -71,12 +71,11 @@ class Review(TypedDict):
 class GptImgReviewOperator(HITLOperator, SkipMixin):
     """Show images to a person, who approves or rejects them, or chooses the best (Airflow 3.1 and newer).
 
-    The images are on Airflow's page "Required Actions", for those who may see the task's XComs. Assigned
-    users, notifiers, time limits and defaults are those of Airflow's own ``HITLOperator``, whose other
-    parameters are taken too.
+    The images are on Airflow's page "Required Actions", for everybody who may see the task's XComs. It takes
+    all parameters of Airflow's own ``HITLOperator``, such as assigned users, notifiers and time limits.
 
-    :param images: results or outputs of tasks that made images, mapped ones too; a batch's result, of which
-        the first 200 images are shown; URLs, paths or object-storage URIs; one or a list. (templated)
+    :param images: the result of one or more tasks that made images, also of a mapped task; the result of a
+        batch (its first 200 images are shown); URLs, paths or object-storage URIs. (templated)
     :param mode: ``"approve"``: all of them or none. ``"choose"``: some of them, or none.
     :param least: the smallest number of images to choose.
     :param most: the largest; None for as many as there are.
