@@ -117,13 +117,19 @@ def completed(batch: BatchTask) -> set[int]:
     return {record["index"] for record in latest.values() if record["status"] == "completed"}
 
 
+def begun(seed: int, monkeypatch: pytest.MonkeyPatch) -> random.Random:
+    """Begin a story, and return its dice; their first throw says how often the journal is written."""
+    dice = random.Random(seed)
+    hurry(monkeypatch)
+    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    return dice
+
+
 @pytest.mark.parametrize("seed", [*SEEDS, *SEEDS_WITH_CLEARS])
 def test_every_item_exactly_once(
     gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
 ) -> None:
-    dice = random.Random(seed)
-    hurry(monkeypatch)
-    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    dice = begun(seed, monkeypatch)
     monkeypatch.setattr("airflow_provider_gptimg.batch.journal.MANY_SEGMENTS", dice.choice([2, 50]))
     connect(monkeypatch, gptimg_emulator, submit_rps=dice.choice([5, 30]))
     gptimg_emulator.configure(latency_median=dice.choice([0.05, 0.05, 1.0]))
@@ -164,9 +170,7 @@ def test_every_item_exactly_once(
 def test_a_limit_holds_whatever_dies(
     gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
 ) -> None:
-    dice = random.Random(seed)
-    hurry(monkeypatch)
-    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    dice = begun(seed, monkeypatch)
     connect(monkeypatch, gptimg_emulator, submit_rps=dice.choice([5, 30]))
     # Sometimes a look-up is blind to what was accepted: then even what seems to be nothing counts as paid.
     gptimg_emulator.configure(latency_median=dice.choice([0.05, 1.0]), lookup_lag=dice.choice([0.0, 60.0]))
@@ -204,9 +208,7 @@ def test_a_limit_holds_whatever_dies(
 def test_what_is_owned_is_paid_once_whatever_dies(
     gptimg_emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: Death, seed: int
 ) -> None:
-    dice = random.Random(seed)
-    hurry(monkeypatch)
-    monkeypatch.setattr("airflow_provider_gptimg.batch.runner.FLUSH_EVERY", dice.choice([0.0, 1.0]))
+    dice = begun(seed, monkeypatch)
     connect(monkeypatch, gptimg_emulator, submit_rps=30)
     gptimg_emulator.configure(latency_median=dice.choice([0.05, 0.5]))
     animals = [f"Animal {number}" for number in range(6)]
