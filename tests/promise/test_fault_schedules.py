@@ -238,6 +238,8 @@ class World:
         except Killed:
             self.totals.killed += 1
             done = None
+            if self.only_the_service_tells and (record := read_record(self.task.store.kept.get(KEY))):
+                self.follow(record.series)  # it died after it had left the name of its series
         except ApiError as error:
             done = error
         finally:
@@ -259,6 +261,12 @@ class World:
 
     def begin_series(self) -> None:
         self.series, self.log = len(self.service.ledger), []
+
+    def follow(self, series: str) -> None:
+        """Follow the decision of an attempt to which only the service could tell what was given."""
+        if self.only_the_service_tells and series != self.named:
+            self.begin_series()
+        self.only_the_service_tells, self.named = False, series
 
     @property
     def is_given(self) -> bool:
@@ -298,9 +306,7 @@ class World:
         decision = self.decision = attempt.decide(fingerprint(REQUEST, "c"))
         if decision.action is Action.REFUSE:
             raise ApiError(Kind.AMBIGUOUS, decision.notes[0])
-        if self.only_the_service_tells and decision.series != self.named:
-            self.begin_series()
-        self.only_the_service_tells, self.named = False, decision.series
+        self.follow(decision.series)
         reconciler = Reconciler(
             request=REQUEST,
             business_id=attempt.identity(decision).business_id,
