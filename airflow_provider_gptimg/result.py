@@ -35,7 +35,21 @@ class StoredImage(Image):
     format: str
 
 
-class Result(TypedDict):
+class MadeBy(TypedDict):
+    """The task instance that made an image; ``map_index`` is -1 where it was not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+
+class _OfTheCache(TypedDict, total=False):
+    made_by: MadeBy | None
+    """Of a result that is ``cached``: who paid for it. None if that is no longer known."""
+
+
+class Result(_OfTheCache):
     """What a finished generation hands downstream (XCom ``return_value``); times are ISO 8601, UTC."""
 
     generation_id: str

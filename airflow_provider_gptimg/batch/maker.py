@@ -89,7 +89,11 @@ class Maker:
         if result is None:
             return False
         saved = owned.saved(result)
-        taken = {"generation_id": entry.generation_id, "entry": str(entry.place)}
+        taken = {
+            "generation_id": entry.generation_id,
+            "entry": str(entry.place),
+            "made_by": entry.made_by,
+        }
         self._note_completed(item, result, taken=taken, saved_usd=saved)
         self._plan.metrics.cached(result, saved)
         return True
@@ -233,7 +237,7 @@ class Maker:
             storage = replace(storage, slot=None if key is None else owned.slot(key, generation.id))
         result = collect(generation, asked, storage.store, prices=self._plan.settings.prices)
         if owned is not None:
-            owned.enter(storage.enter(result["images"], {"request": asked, **owned.facts}))
+            owned.enter(storage.enter(result["images"], asked, owned.made_by))
         return result
 
     def _note_completed(self, item: Item, result: Result, **facts: Any) -> None:

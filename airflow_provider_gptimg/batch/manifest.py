@@ -133,6 +133,7 @@ def _line(item: Item, record: Mapping[str, Any]) -> Mapping[str, Any]:
         "cost_usd": record.get("cost_usd"),
         "cost_estimated": record.get("cost_estimated", False),
         "cached": taken is not None,
+        "made_by": (taken or {}).get("made_by"),
         "not_cached": record.get("not_cached"),
         "uris": [image["uri"] for image in images],
         "images": images,

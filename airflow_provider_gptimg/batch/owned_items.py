@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.prices import Prices
@@ -15,7 +14,7 @@ from airflow_provider_gptimg.batch.plan import ItemPlan, Step
 from airflow_provider_gptimg.files.cache import Cache, Entry, Found, Slot, key_of
 from airflow_provider_gptimg.files.storage import Storage
 from airflow_provider_gptimg.payment.decision import FIRST_SERIES
-from airflow_provider_gptimg.result import Result, asked, list_price
+from airflow_provider_gptimg.result import MadeBy, Result, asked, list_price
 
 
 @dataclass
@@ -23,13 +22,13 @@ class OwnedItems:
     """What a cache has for the items of a batch. One listing tells it for all of them.
 
     :param is_to_be_used: False enters images without looking for any: after a Clear that makes all anew.
-    :param facts: what an entry says of the run that made its images.
+    :param made_by: who makes what is missing.
     """
 
     cache: Cache
     storage_of: Callable[[Item], Storage]
     prices: Prices
-    facts: dict[str, Any]
+    made_by: MadeBy
     is_to_be_used: bool = True
     _looked: set[str] = field(default_factory=set)
     _found: Found = field(default_factory=Found)

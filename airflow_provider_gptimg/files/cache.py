@@ -3,12 +3,12 @@
 In a folder of the cache that is called by the first two digits of the key lie, side by side::
 
     <key>-<index>-<width>x<height>-<bytes>-<sha256>-<generation id>.png     a picture
-    <key>-<milliseconds>-<pictures>-<bytes>-<generation id>.json            its entry, written last
+    <key>-<milliseconds>-<pictures>-<bytes>-<maker>-<generation id>.json    its entry, written last
 
-A name says all that a task needs, so one listing of a folder finds hundreds of entries, and shows whether
-they are whole: an entry counts if its own bytes are as many as its name says, and if so are its pictures.
-Whatever else is missing or cut off is no entry. So any file may be deleted at any time. Two writers write
-different names, or the same bytes.
+``makers/<maker>.json`` names the task that made it. A name says all else that a task needs. So one listing
+of a folder finds hundreds of entries, and shows whether they are whole: an entry counts if its own bytes are
+as many as its name says, and if so are its pictures. Whatever else is missing or cut off is no entry. So any
+file may be deleted at any time. Two writers write different names, or the same bytes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import cast
 from urllib.parse import quote, unquote
 
 import pendulum
@@ -29,9 +30,9 @@ import pendulum
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.files.names import FileNames, fields_of
-from airflow_provider_gptimg.files.place import Place, remove_all
+from airflow_provider_gptimg.files.place import Listed, Place, remove_all
 from airflow_provider_gptimg.payment.identity import hash_of
-from airflow_provider_gptimg.result import Asked, Result, StoredImage
+from airflow_provider_gptimg.result import Asked, MadeBy, Result, StoredImage
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,14 @@ VERSION = 1
 LISTERS = 16
 """Folders of the cache that are listed at once."""
 
-KEY_DIGITS = 40
+KEY_DIGITS, MAKER_DIGITS = 40, 12
+
+RENEWED_AFTER = 30 * 86_400
+"""Seconds after which the files of an image that is used are written anew. So a rule that deletes old files
+leaves them. Each key has up to as many more, so that not all have their turn in one night."""
 
 _PICTURE = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)x(\d+)-(\d+)-([0-9a-f]{64})-([^/]+)\.([a-z]+)")
-_ENTRY = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)-(\d+)-([^/]+)\.json")
+_ENTRY = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)-(\d+)-([0-9a-f]{12})-([^/]+)\.json")
 
 
 def key_of(request: GenerationRequest) -> str | None:
@@ -65,6 +70,8 @@ class Entry:
     :param pictures: as they lie in the cache.
     :param folder: in which they lie.
     :param place: of the entry itself.
+    :param made_by: the task that made it, None if that is no longer known.
+    :param is_to_be_renewed: whether its files have become old.
     """
 
     key: str
@@ -73,6 +80,8 @@ class Entry:
     pictures: tuple[StoredImage, ...]
     folder: Place
     place: Place
+    made_by: MadeBy | None = None
+    is_to_be_renewed: bool = False
 
     def _result(self, asked: Asked, images: list[StoredImage]) -> Result:
         return Result(
@@ -92,6 +101,7 @@ class Entry:
             cost_usd=0.0,
             cost_estimated=False,
             cached=True,
+            made_by=self.made_by,
         )
 
     def take(self, asked: Asked, folder: Place | None, names: FileNames) -> Result | None:
@@ -102,14 +112,25 @@ class Entry:
         :raises ApiError: kind STORAGE, if they cannot be read or copied.
         """
         try:
-            return self._result(
-                asked, [self._handed_out(picture, folder, names) for picture in self.pictures]
-            )
+            images = [self._handed_out(picture, folder, names) for picture in self.pictures]
         except (FileNotFoundError, ValueError) as error:
             log.warning("An image of the cache cannot be used, so it is made anew: %s", error)
             return None
         except Exception as error:
             raise _unusable(self.place, error) from error
+        if self.is_to_be_renewed:
+            self._renew()
+        return self._result(asked, images)
+
+    def _renew(self) -> None:
+        """Make the files new, the entry last; where that is refused, the next run tries again."""
+        pictures = [self.folder / _name_of(self.key, self.generation_id, each) for each in self.pictures]
+        try:
+            for place in (*pictures, self.place):
+                place.renew()
+        except Exception as error:  # noqa: BLE001 - whatever a storage raises
+            why = f"{type(error).__name__}: {error}"
+            log.warning("The cache could not renew %s (%s). A rule may delete it.", place, why)
 
     def _handed_out(self, picture: StoredImage, folder: Place | None, names: FileNames) -> StoredImage:
         if folder is None:
@@ -148,6 +169,8 @@ class Cache:
     folder: Place
     max_age: float | None = None
     clock: Callable[[], float] = time.time
+    _makers: dict[str, MadeBy | None] = field(default_factory=dict, compare=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def find(self, keys: Collection[str]) -> Found:
         """Return what there is for some keys, out of one listing of each folder that they are in.
@@ -161,8 +184,12 @@ class Cache:
             try:
                 for folder, files in zip(folders, listers.map(Place.files, folders), strict=True):
                     self._read(folder, files, wanted, found)
+                makers = list({_maker_in(entry) for entry in found.entries.values()} - self._makers.keys())
+                self._makers.update(zip(makers, listers.map(self._maker, makers), strict=True))
             except Exception as error:
                 raise _unusable(self.folder, error) from error
+        for key, entry in found.entries.items():
+            found.entries[key] = replace(entry, made_by=self._makers[_maker_in(entry)])
         return found
 
     def slot(self, key: str, generation_id: str, older: Sequence[Place] | None = None) -> Slot:
@@ -201,29 +228,63 @@ class Cache:
         differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         return f"changed: {', '.join(differing)}"
 
-    def _read(self, folder: Place, files: Mapping[str, int], wanted: set[str], found: Found) -> None:
+    def name_maker(self, made_by: MadeBy) -> str:
+        """Return the name of a task in entries, after leaving in the cache whom it means.
+
+        :raises Exception: any error of the storage.
+        """
+        maker = hash_of(made_by)[:MAKER_DIGITS]
+        with self._lock:
+            if maker not in self._makers:
+                self._place_of(maker).put_bytes(json.dumps(made_by).encode())
+                self._makers[maker] = made_by
+        return maker
+
+    def _maker(self, maker: str) -> MadeBy | None:
+        try:
+            named = json.loads(self._place_of(maker).read())
+        except Exception:  # noqa: BLE001 - a note for people; there is none, or whatever a storage raises
+            return None
+        is_whole = isinstance(named, dict) and named.keys() == MadeBy.__annotations__.keys()
+        return cast("MadeBy", named) if is_whole else None
+
+    def _place_of(self, maker: str) -> Place:
+        return self.folder / "makers" / f"{maker}.json"
+
+    def _is_old(self, key: str, written_at: float | None) -> bool:
+        limit = RENEWED_AFTER * (1 + int(key[2:4], 16) / 256)
+        return written_at is not None and written_at < self.clock() - limit
+
+    def _read(self, folder: Place, files: Mapping[str, Listed], wanted: set[str], found: Found) -> None:
         pictures: dict[tuple[str, str], dict[int, StoredImage]] = {}
         entries = []
-        for name, size in files.items():
+        for name, file in files.items():
             if name[:KEY_DIGITS] not in wanted:
                 continue
             if entry := _ENTRY.fullmatch(name):
-                entries.append((name, size, entry))
-            elif (match := _PICTURE.fullmatch(name)) and int(match[5]) == size:
+                entries.append((name, file, entry))
+            elif (match := _PICTURE.fullmatch(name)) and int(match[5]) == file.size:
                 picture = _picture(match, folder / name)
                 pictures.setdefault((match[1], match[7]), {})[picture["index"]] = picture
-        for name, size, match in sorted(entries, key=lambda each: int(each[2][2])):
+        for name, file, match in sorted(entries, key=lambda each: int(each[2][2])):
             key, made_at = match[1], int(match[2]) / 1000
             found.places.setdefault(key, []).append(folder / name)
-            own = pictures.get((key, match[5]), {})
-            if size != int(match[4]) or set(own) != set(range(int(match[3]))):
+            own = pictures.get((key, match[6]), {})
+            if file.size != int(match[4]) or set(own) != set(range(int(match[3]))):
                 found.unusable.setdefault(key, "an entry is damaged")
             elif self.max_age is not None and made_at < self.clock() - self.max_age:
                 found.unusable[key] = "older than cache_max_age"
             else:
                 ordered = tuple(own[index] for index in sorted(own))
-                generation_id = unquote(match[5])
-                found.entries[key] = Entry(key, generation_id, made_at, ordered, folder, folder / name)
+                found.entries[key] = Entry(
+                    key=key,
+                    generation_id=unquote(match[6]),
+                    made_at=made_at,
+                    pictures=ordered,
+                    folder=folder,
+                    place=folder / name,
+                    is_to_be_renewed=self._is_old(key, file.written_at),
+                )
 
 
 @dataclass(frozen=True)
@@ -247,12 +308,14 @@ class Slot:
         """Return where a picture belongs."""
         return self.folder / _name_of(self.key, self.generation_id, image)
 
-    def complete(self, images: Iterable[StoredImage], facts: Mapping[str, Any]) -> Entry:
+    def complete(self, images: Iterable[StoredImage], asked: Asked, made_by: MadeBy) -> Entry:
         """Write the entry, after all of its pictures; it takes the place of older ones of its key.
 
-        :param facts: what it says of the request and of the run that made it, for people.
+        :param asked: what it says of the request, for people.
+        :param made_by: the task that made it.
         :raises Exception: any error of the storage.
         """
+        maker = self.cache.name_maker(made_by)
         pictures = tuple(_at(self.place_of(image), image) for image in images)
         made_at = int(self.cache.clock() * 1000)
         told = {
@@ -261,12 +324,13 @@ class Slot:
             "generation_id": self.generation_id,
             "made_at": pendulum.from_timestamp(made_at / 1000).to_iso8601_string(),
             "pictures": [self.place_of(picture).name for picture in pictures],
-            **facts,
+            "request": asked,
+            "made_by": made_by,
         }
         text = json.dumps(told, indent=1).encode()
         place = (
             self.folder
-            / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{_quoted(self.generation_id)}.json"
+            / f"{self.key}-{made_at}-{len(pictures)}-{len(text)}-{maker}-{_quoted(self.generation_id)}.json"
         )
         older = (
             self._listed(made_at) if self.older is None else [each for each in self.older if each != place]
@@ -274,7 +338,7 @@ class Slot:
         place.put_bytes(text)
         if replaced := [each for each in older if each != place]:
             remove_all(replaced)
-        return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place)
+        return Entry(self.key, self.generation_id, made_at / 1000, pictures, self.folder, place, made_by)
 
     def _listed(self, made_at: int) -> list[Place]:
         return [
@@ -282,6 +346,11 @@ class Slot:
             for name in self.folder.files()
             if (match := _ENTRY.fullmatch(name)) and match[1] == self.key and int(match[2]) < made_at
         ]
+
+
+def _maker_in(entry: Entry) -> str:
+    match = _ENTRY.fullmatch(entry.place.name)
+    return match[5] if match else ""
 
 
 def _stable_name(folder: Place | None, names: FileNames) -> Place | None:

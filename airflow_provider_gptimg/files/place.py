@@ -15,13 +15,15 @@ import os
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import pendulum
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_gptimg.api.image_formats import START_BYTES, format_of
@@ -59,6 +61,17 @@ class Seen(NamedTuple):
     size: int
     format: str | None
     start: bytes
+
+
+class Listed(NamedTuple):
+    """What a listing says of a file.
+
+    :param size: bytes.
+    :param written_at: Unix seconds; None where the storage does not say.
+    """
+
+    size: int
+    written_at: float | None
 
 
 @dataclass(frozen=True)
@@ -257,6 +270,16 @@ class Place:
             local.write_bytes(content)
             self.put(local)
 
+    def renew(self) -> None:
+        """Make the file as new as if it had just been written.
+
+        :raises OSError: FileNotFoundError and others.
+        """
+        if self.is_local:
+            os.utime(self.path)
+        else:
+            self.put_bytes(self.read())
+
     def remove(self) -> None:
         """Remove the file, if it is there.
 
@@ -265,8 +288,8 @@ class Place:
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path)
 
-    def files(self) -> dict[str, int]:
-        """Return the names of the files in this folder and their bytes; nothing where there is no folder.
+    def files(self) -> dict[str, Listed]:
+        """Return the files in this folder by their names; nothing where there is no folder.
 
         :raises OSError: PermissionError and others. What may not be listed is never taken for empty.
         """
@@ -277,7 +300,7 @@ class Place:
         except FileNotFoundError:
             return {}
         return {
-            posixpath.basename(entry["name"]): int(entry["size"] or 0)
+            posixpath.basename(entry["name"]): Listed(int(entry["size"] or 0), _written_at(entry))
             for entry in found
             if entry["type"] == "file"
         }
@@ -302,6 +325,17 @@ def _file(scheme: str, key: str, connection: str = "") -> Place:
     """Return the place of a ``file://`` URI."""
     literal = Place(scheme, f"{connection}@" if connection else "", key or "/")
     return literal if "%" not in key or os.path.lexists(key) else replace(literal, key=unquote(key))
+
+
+def _written_at(entry: Mapping[str, Any]) -> float | None:
+    # The names of this machine, S3, Google and Azure, in this order.
+    found = (entry.get(name) for name in ("mtime", "LastModified", "updated", "last_modified"))
+    written = next((each for each in found if each is not None), None)
+    if isinstance(written, str):
+        written = pendulum.parse(written)
+    if isinstance(written, datetime):
+        return written.timestamp()
+    return written if isinstance(written, float) else None
 
 
 def _length(name: str) -> int:

@@ -8,11 +8,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from airflow.sdk import ObjectStoragePath
 
@@ -25,7 +25,7 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.files.cache import Entry, Slot
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
-from airflow_provider_gptimg.result import Image, StoredImage
+from airflow_provider_gptimg.result import Asked, Image, MadeBy, StoredImage
 
 log = logging.getLogger(__name__)
 
@@ -94,15 +94,15 @@ class Storage:
             self._own(image, local)
         return {**image, "uri": str(target)}
 
-    def enter(self, images: Sequence[Image], facts: Mapping[str, Any]) -> Entry | None:
+    def enter(self, images: Sequence[Image], asked: Asked, made_by: MadeBy) -> Entry | None:
         """Enter images that were stored into the cache, if there is one; a failure is only logged.
 
-        :param facts: what the entry says of them, for people.
+        :param asked: what the entry says of them, for people, and ``made_by`` who made them.
         """
         if self.slot is None or self._not_entered:
             return None
         try:
-            return self.slot.complete(cast("Sequence[StoredImage]", images), facts)
+            return self.slot.complete(cast("Sequence[StoredImage]", images), asked, made_by)
         except Exception as error:  # noqa: BLE001 - whatever a storage raises
             self._warn(error)
             return None

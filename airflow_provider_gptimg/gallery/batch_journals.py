@@ -52,7 +52,7 @@ class Journals:
             return sorted(known.records.values(), key=index_of)
 
     def _read_on(self, folder: Place, known: _Read) -> None:
-        found = {name: size for name, size in folder.files().items() if SEGMENT.fullmatch(name)}
+        found = {name: file.size for name, file in folder.files().items() if SEGMENT.fullmatch(name)}
         if not found:
             return
         new = [

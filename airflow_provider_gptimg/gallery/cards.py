@@ -92,7 +92,8 @@ class Card:
     :param seconds: how long it took.
     :param message: why it failed.
     :param cost: its share of what its generation cost.
-    :param is_cached: whether it was taken from the cache, made by an earlier task.
+    :param is_cached: whether it was taken from the cache.
+    :param made_by: the task instance that had made it before, if that is known.
     """
 
     place: Place
@@ -117,6 +118,7 @@ class Card:
     message: str | None = None
     cost: Cost | None = None
     is_cached: bool = False
+    made_by: Place | None = None
 
     @property
     def key(self) -> str:
@@ -154,6 +156,7 @@ def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: in
         "resolution": _text(asked.get("resolution")),
         "generation_id": _text(record.get("generation_id") or _taken(record).get("generation_id")),
         "is_cached": record.get("cached") is True or bool(_taken(record)),
+        "made_by": _maker(record.get("made_by") or _taken(record).get("made_by")),
         "since": created or _moment(record.get("submitted_at")),
         "seconds": (completed - created).total_seconds() if created and completed else None,
     }
@@ -219,6 +222,16 @@ def _taken(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a journal says of an image that was taken from the cache."""
     taken = record.get("taken")
     return taken if isinstance(taken, Mapping) else {}
+
+
+def _maker(value: object) -> Place | None:
+    if not isinstance(value, Mapping):
+        return None
+    dag_id, run_id, task_id = (_text(value.get(name)) for name in ("dag_id", "run_id", "task_id"))
+    index = value.get("map_index")
+    if dag_id is None or run_id is None or task_id is None or not isinstance(index, int):
+        return None
+    return Place(dag_id, run_id, task_id, index)
 
 
 def _text(value: object) -> str | None:

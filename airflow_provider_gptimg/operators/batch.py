@@ -376,7 +376,7 @@ class GptImgBatchOperator(GptImgTask):
             cache=cache,
             storage_of=lambda item: self._storage(task_instance(context), item, None),
             prices=self.hook.settings.prices,
-            facts=made_by(context),
+            made_by=made_by(context),
             is_to_be_used=folder.record.number == 0,
         )
 

@@ -13,7 +13,7 @@ from airflow_provider_gptimg.files.cache import Cache, key_of
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.files.storage import check_folder
-from airflow_provider_gptimg.result import Asked, Result
+from airflow_provider_gptimg.result import Asked, MadeBy, Result
 
 NEW = "not made before"
 """Why an image is not taken from the cache, where nothing else is known."""
@@ -31,11 +31,10 @@ def cache_of(cache_path: Any, max_age: timedelta | None) -> Cache | None:
     return Cache(folder, None if max_age is None else max_age.total_seconds())
 
 
-def made_by(context: Any) -> dict[str, Any]:
-    """Return what an entry says of the run that made its images."""
+def made_by(context: Any) -> MadeBy:
+    """Return who makes the images of this attempt."""
     ti = task_instance(context)
-    run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
-    return {"made_by": run}
+    return MadeBy(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
 
 
 @dataclass

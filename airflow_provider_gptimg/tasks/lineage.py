@@ -53,6 +53,8 @@ def lineage_of(
         )
     if cost := _cost(results):
         lineage.run_facets["gptimg_cost"] = cost
+    if cached := _cached(results):
+        lineage.run_facets["gptimg_cached"] = cached
     return lineage
 
 
@@ -113,16 +115,35 @@ def _outputs(results: Iterable[Mapping[str, Any]]) -> list[OutputDataset]:
 
 def _cost(results: Iterable[Mapping[str, Any]]) -> Any:
     """Return a facet of our own, ``{"costUsd": float, "estimated": bool}``; None where nothing is known."""
-    from openlineage.client.generated.base import RunFacet
-
     costs = [result for result in results if result.get("cost_usd") is not None]
-    facet = RunFacet()
-    if not costs or not hasattr(facet, "with_additional_properties"):  # an older client
+    if not costs:
         return None
-    return facet.with_additional_properties(
+    return _own_facet(
         costUsd=round(sum(result["cost_usd"] for result in costs), 6),
         estimated=any(result.get("cost_estimated") for result in costs),
     )
+
+
+def _cached(results: Iterable[Mapping[str, Any]]) -> Any:
+    """Return a facet of our own, ``{"images": int, "madeBy": [dict]}``: what was made before, and by whom."""
+    cached = [result for result in results if result.get("cached")]
+    if not cached:
+        return None
+    makers: list[Mapping[str, Any]] = []
+    for result in cached:
+        if (maker := result.get("made_by")) and maker not in makers:
+            makers.append(maker)
+    return _own_facet(images=sum(len(result["images"]) for result in cached), madeBy=makers)
+
+
+def _own_facet(**facts: Any) -> Any:
+    """Return a facet with fields of our own; None where the client of OpenLineage is too old for it."""
+    from openlineage.client.generated.base import RunFacet
+
+    facet = RunFacet()
+    if not hasattr(facet, "with_additional_properties"):
+        return None
+    return facet.with_additional_properties(**facts)
 
 
 def _subset(uris: list[str]) -> OutputDatasetFacet | None:

@@ -95,7 +95,7 @@ class GenerationWait(GptImgTask):
             store = storage.store if storage else None
             result = collect(generation, asked, store, prices=self.hook.settings.prices)
         if storage:
-            storage.enter(result["images"], {"request": asked, **made_by(context)})
+            storage.enter(result["images"], asked, made_by(context))
         self.log.info("Generation %s is completed with %d image(s).", generation.id, len(result["urls"]))
         self.hand_out(context, result)
         Metrics(task_instance(context)).given(result)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -166,6 +169,28 @@ def test_the_newest_of_two_writers_counts(drawn: Any, cache: Path) -> None:
     older = entry.with_name(f"{key}-{int(made_at) - 5}-{rest.replace(first['generation_id'], 'tsk_older')}")
     older.write_bytes(entry.read_bytes())
     assert Cache(Place.of(cache)).find([key]).entries[key].generation_id == first["generation_id"]
+
+
+def test_it_names_the_task_that_made_it(drawn: Any, cache: Path) -> None:
+    drawn()
+    (entry,) = entries(cache)
+    made_by = json.loads(entry.read_text())["made_by"]
+    assert drawn()["made_by"] == made_by
+    assert (made_by["dag_id"], made_by["task_id"], made_by["map_index"]) == ("run_0", "images", -1)
+    (maker,) = (cache / "makers").iterdir()
+    maker.write_text("{}")  # or gone: it is not needed
+    assert drawn()["made_by"] is None
+
+
+def test_what_is_used_stays_new(drawn: Any, cache: Path) -> None:
+    drawn(n=2)
+    files = [*entries(cache), *pictures(cache)]
+    long_ago, lately = time.time() - 61 * 86_400, time.time() - 29 * 86_400
+    for written_at, is_renewed in ((lately, False), (long_ago, True)):
+        for file in files:
+            os.utime(file, (written_at, written_at))
+        assert drawn(n=2)["cached"]
+        assert {file.stat().st_mtime > time.time() - 86_400 for file in files} == {is_renewed}
 
 
 def test_a_cache_that_cannot_be_listed_is_not_taken_for_empty(emulator: Any, tmp_path: Path) -> None:

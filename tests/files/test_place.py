@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def test_what_is_put_is_read_listed_and_removed_and_nothing_else(tmp_path: Path)
     for name in NAMES:
         (folder / name).put(source)
         assert (folder / name).read() == b"whole"
-    assert folder.files() == dict.fromkeys(NAMES, 5)
+    assert {name: file.size for name, file in folder.files().items()} == dict.fromkeys(NAMES, 5)
+    assert all(time.time() - 60 < (file.written_at or 0) <= time.time() for file in folder.files().values())
     (folder / "5*").remove()
     (folder / "5*").remove()
     assert set(folder.files()) == set(NAMES) - {"5*"}

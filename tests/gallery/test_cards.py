@@ -213,10 +213,18 @@ def test_a_sum_with_something_unknown_in_it_is_an_estimate() -> None:
     assert Cost.sum([None]) is None
 
 
+MADE_BY = {"dag_id": "catalogue", "run_id": "night", "task_id": "draw", "map_index": -1}
+
+
 @pytest.mark.parametrize(
-    "record", [{"cached": True}, {"taken": {"generation_id": "tsk_1", "entry": "s3://c/1"}}]
+    "record",
+    [
+        {"cached": True, "made_by": MADE_BY},
+        {"taken": {"generation_id": "tsk_1", "entry": "s3://c/1", "made_by": MADE_BY}},
+    ],
 )
 def test_a_card_says_that_it_was_taken_from_the_cache(record: dict[str, Any]) -> None:
     (card,) = cards_of(PLACE, {"images": [{"uri": "s3://b/1.png"}], **record}, NOW)
     assert card.is_cached
+    assert card.made_by == Place("catalogue", "night", "draw", -1)
     assert card.generation_id == (record.get("taken") or {}).get("generation_id")

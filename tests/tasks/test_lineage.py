@@ -120,6 +120,13 @@ def test_it_says_what_the_images_cost() -> None:
     assert said(facet) == {"costUsd": 0.03, "estimated": True}
 
 
+def test_it_names_the_task_that_made_what_was_taken_from_the_cache() -> None:
+    made_by = {"dag_id": "catalogue", "run_id": "night", "task_id": "draw", "map_index": -1}
+    taken = {**stored("s3://cards/a.png", "s3://cards/b.png"), "cached": True, "made_by": made_by}
+    facet = emitted([], [taken, taken, stored("s3://cards/c.png")])["run"]["gptimg_cached"]
+    assert said(facet) == {"images": 4, "madeBy": [made_by]}
+
+
 def test_inputs_are_named_once_and_what_has_no_name_is_left_out() -> None:
     given = ["https://host/a.png?key=1", "https://host/a.png?key=2", "data:image/png;base64,AA", "s3:///x"]
     sent = emitted(given, stored("/data/0.png"))
