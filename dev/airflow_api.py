@@ -20,12 +20,19 @@ ANSWER_SECONDS = 120.0
 class AirflowApi:
     """A client for one Airflow; every wait has a deadline and says what it saw instead.
 
-    ``evidence`` is asked for more lines (such as log tails) when a wait times out.
+    ``evidence`` is asked for more lines (such as log tails) when a wait times out, ``scheduler_log`` for all
+    that the scheduler has said.
     """
 
-    def __init__(self, base_url: str, evidence: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        evidence: Callable[[], str] = lambda: "",
+        scheduler_log: Callable[[], str] = lambda: "",
+    ) -> None:
         self.base_url = base_url
         self.evidence = evidence
+        self.scheduler_log = scheduler_log
         # trust_env=False: a proxy from the environment must not stand between this machine and itself
         self._http = httpx.Client(base_url=base_url, timeout=ANSWER_SECONDS, trust_env=False)
 

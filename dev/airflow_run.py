@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,30 @@ class RunTask:
         """Mark the task ``success``, ``failed`` or ``skipped``, as a user does."""
         self.run.api.request("PATCH", self._path, json={"new_state": state})
 
+    def wait_question(self, timeout: float = 120) -> dict[str, Any]:
+        """Wait until the task asks people and may be answered, and return what it asks.
+
+        No person is quicker than the scheduler, which must first have seen the worker end. It takes a task
+        that is queued again by then for one that was changed from outside.
+        """
+        self.wait("awaiting_input", "deferred", timeout=timeout)
+        self.wait_worker_seen()
+        return self.question()
+
+    def wait_worker_seen(self) -> None:
+        """Wait until the scheduler has seen the end of the worker that it started last for the task."""
+        index = "" if self.map_index == UNMAPPED else f"map_index={self.map_index} "
+        name = f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} {index}["
+        started = re.compile(f"Trying to enqueue tasks.*{re.escape(name)}")
+        key = rf"dag_id='{self.run.dag_id}', task_id='{self.task_id}', run_id='{re.escape(self.run.run_id)}'"
+        ended = re.compile(rf"Received executor event.*{key}, try_number=\d+, map_index={self.map_index}\)")
+
+        def probe() -> bool:
+            lines = self.run.api.scheduler_log().splitlines()
+            return _last(ended, lines) > _last(started, lines) >= 0
+
+        wait_until(probe, 60, self.run.describe, interval=0.2)
+
     def question(self) -> dict[str, Any]:
         """Return what the task asks people: ``subject``, ``body``, ``options``, ``chosen_options``, ..."""
         found: dict[str, Any] = self.run.api.request("GET", self._question)
@@ -174,6 +199,11 @@ class RunTask:
 def task_name(task_id: str, map_index: int) -> str:
     """Return how people write a task instance: ``draw``, or ``draw[2]`` if it is mapped."""
     return task_id if map_index == UNMAPPED else f"{task_id}[{map_index}]"
+
+
+def _last(pattern: re.Pattern[str], lines: list[str]) -> int:
+    """Return the index of the last line with a pattern, -1 if there is none."""
+    return max((number for number, line in enumerate(lines) if pattern.search(line)), default=-1)
 
 
 def _log_line(event: dict[str, Any]) -> str:

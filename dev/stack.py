@@ -59,7 +59,11 @@ class AirflowStack:
         self.processes: dict[str, ManagedProcess] = {}
         port = free_port()
         self.base_url = f"http://127.0.0.1:{port}"
-        self.api = AirflowApi(self.base_url, evidence=self.log_tails)
+        self.api = AirflowApi(
+            self.base_url,
+            evidence=self.log_tails,
+            scheduler_log=lambda: (self.logs / "scheduler.log").read_text(errors="replace"),
+        )
         self._startup_timeout = startup_timeout
         self._env = airflow_environment(
             home,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from airflow.providers.standard.utils.skipmixin import SkipMixin
 
     HAS_HUMAN_INPUT: bool
+    LoopGateOperator: Any
 else:
     try:
         from airflow.providers.standard.operators.hitl import HITLOperator
@@ -23,8 +24,25 @@ else:
             """Nothing is skipped where nobody is asked."""
 
         HAS_HUMAN_INPUT = False
+    try:
+        from airflow.sdk.definitions._internal.loop import LoopGateOperator
+    except ImportError:  # before Airflow 3.4
+        LoopGateOperator = None
 
-__all__ = ["HAS_HUMAN_INPUT", "HITLOperator", "SkipMixin", "human_arguments"]
+__all__ = ["HAS_HUMAN_INPUT", "HITLOperator", "SkipMixin", "human_arguments", "to_skip"]
+
+
+def to_skip(task: Any) -> list[Any]:
+    """Return the tasks that follow a task directly, and are skipped with what it rejects.
+
+    Not what tidies up, nor the gate of a task loop (Airflow 3.4): that decides whether to go round again.
+    """
+    following = task.get_direct_relatives(upstream=False)
+    return [each for each in following if not each.is_teardown and not _is_gate(each)]
+
+
+def _is_gate(task: Any) -> bool:
+    return LoopGateOperator is not None and isinstance(task, LoopGateOperator)
 
 
 def human_arguments(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
 
@@ -14,6 +14,7 @@ from airflow_provider_gptimg.compat.human_input import (
     HITLOperator,
     SkipMixin,
     human_arguments,
+    to_skip,
 )
 from airflow_provider_gptimg.compat.task_instance import own_xcom, task_instance
 from airflow_provider_gptimg.exceptions import (
@@ -126,7 +127,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
             options=[self.REJECT] if choosing else [self.APPROVE, self.REJECT],  # until the images are known
             multiple=choosing and self.most != 1,
             defaults=_options(defaults),
-            params={**_comment_field(), **(params or {})},
+            params={**_comment_field(), **_fields(params or {})},
             **human_arguments(kwargs),
         )
         self.images = images
@@ -265,8 +266,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
             ti.xcom_push(key="return_value", value=review)
         if self.on_reject == "fail":
             raise GptImgRejectedError(f"The images were rejected by {who}{said}")
-        following = context["task"].get_direct_relatives(upstream=False)
-        self.skip(context["ti"], [task for task in following if not task.is_teardown])
+        self.skip(context["ti"], to_skip(context["task"]))
         return review
 
 
@@ -274,6 +274,13 @@ def _options(defaults: str | int | Sequence[str | int] | None) -> list[str] | No
     if defaults is None:
         return None
     return [str(defaults)] if isinstance(defaults, (str, int)) else list(map(str, defaults))
+
+
+def _fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    # As Airflow hands them in, and not their values: only the fields themselves say which of them are the
+    # DAG's own params. Those are nothing that the reviewer is asked for.
+    get: Callable[[str], Any] = getattr(params, "get_param", params.get)
+    return {name: get(name) for name in params}
 
 
 def _comment_field() -> dict[str, Any]:

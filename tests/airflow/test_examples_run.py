@@ -17,8 +17,10 @@ from urllib.request import urlopen
 
 import pendulum
 import pytest
+from airflow.sdk import task_group
 from PIL import Image
 
+from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
 from dev.airflow_run import DagRun
 from dev.processes import wait_until
 
@@ -323,3 +325,44 @@ def test_the_etl_survives_broken_pictures_and_a_kill(airflow_stack, emulator, tm
     for _, _, uri, sha256 in rows:
         assert hashlib.sha256(read(uri)).hexdigest() == sha256
     assert len(list((tmp_path / "pictures").iterdir())) == len(PRODUCTS)
+
+
+@pytest.mark.skipif(not HAS_HUMAN_INPUT, reason="This Airflow cannot ask people")
+def test_the_cover_that_a_person_chose_is_published(airflow_stack, emulator, tmp_path):
+    run = start_now(airflow_stack.api, "example_gptimg_review", {"folder": tmp_path.as_uri()})
+    choose = run.task("choose")
+    assert choose.wait_question()["subject"] == "The cover of the winter issue"
+    choose.answer("3", comment="More snow")
+    assert run.wait(PATIENCE) == "success", run.describe()
+    drafts = run.task("drafts").xcom()["urls"]
+    assert choose.xcom("urls") == [drafts[2]]
+    assert read(run.task("publish").xcom()) == read(drafts[2])
+    assert len(emulator.ledger()["submissions"]) == 1
+
+
+def answer_round(run: DagRun, number: int, option: str) -> None:
+    """Answer the review of one iteration, once it asks."""
+
+    def asking() -> dict[str, Any] | None:
+        reviews = [ti for ti in run.tasks("until_approved.look") if ti["region_index"] == number]
+        return next((ti for ti in reviews if ti["state"] in ("awaiting_input", "deferred")), None)
+
+    ti = wait_until(asking, PATIENCE, run.describe, interval=0.3)
+    run.task("until_approved.look").wait_worker_seen()
+    run.api.request(
+        "PATCH",
+        f"{run.path}/taskInstances/until_approved.look/-1/hitlDetails",
+        params={"region_id": ti["region_id"], "region_index": number},
+        json={"chosen_options": [option], "params_input": {}},
+    )
+
+
+@pytest.mark.skipif(not hasattr(task_group(dict), "loop"), reason="This Airflow has no task loops")
+def test_a_draft_is_made_again_until_it_is_approved(airflow_stack, emulator, tmp_path):
+    run = start_now(airflow_stack.api, "example_gptimg_review_loop", {"folder": tmp_path.as_uri()})
+    for number, option in enumerate(("Reject", "Reject", "Approve")):
+        answer_round(run, number, option)
+    assert run.wait(PATIENCE) == "success", run.describe()
+    made = [next((tmp_path / "loop" / str(number)).iterdir()) for number in range(3)]
+    assert len({path.read_bytes() for path in made}) == len(emulator.ledger()["submissions"]) == 3
+    assert read(run.task("publish").xcom()) == made[2].read_bytes()

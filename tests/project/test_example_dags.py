@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
 from tests.support.airflow_versions import new_dag_bag
 
 FOLDER = Path(__file__).parents[2] / "example_dags"
@@ -40,7 +41,7 @@ def test_it_loads_at_once_without_errors_warnings_or_network(path: Path) -> None
     assert time.monotonic() - started < SOON
     assert (bag.import_errors, bag.captured_warnings) == ({}, {})
     assert [dag.dag_id for dag in found if dag.dag_id.startswith(path.stem)] == [dag.dag_id for dag in found]
-    assert path.stem in bag.dags
+    assert path.stem in bag.dags or (path.stem == "example_gptimg_review" and not HAS_HUMAN_INPUT)
     for dag in found:
         assert dag.tags == {"gptimg"}
         assert dag.catchup is False

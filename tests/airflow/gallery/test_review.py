@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,9 +48,7 @@ def everything(site: Site) -> DagRun:
 
 def asked(task: RunTask) -> list[tuple[str, str, str]]:
     """Wait until a task asks, and return number, thumbnail and large picture of each image that it shows."""
-    task.wait(*WAITING, timeout=120)
-    time.sleep(8)  # no person is quicker; the scheduler has to see first that the worker is through
-    return PICTURE.findall(task.question()["body"])
+    return PICTURE.findall(task.wait_question()["body"])
 
 
 def decide(site: Site, task: RunTask, user: str, *options: str) -> int:
@@ -265,7 +262,7 @@ def test_nobody_answers(everything: DagRun) -> None:
 def test_each_of_a_mapped_review_is_decided_by_itself(everything: DagRun) -> None:
     for index in range(3):
         each = everything.task("each", index)
-        each.wait(*WAITING)
+        each.wait_question()
         each.answer("Approve" if index else "Reject")
     for index in range(3):
         each = everything.task("each", index)
