@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_gptimg.emulator.remote import Remote
+from airflow_provider_gptimg.files.cache import Cache
+from airflow_provider_gptimg.files.place import Place
 from dev.processes import wait_until
 from dev.stack import AirflowStack
 from tests.support.crash_table import ROWS, Row
@@ -55,6 +58,9 @@ WORKERS = {
     "resumed": Case("task", "at the start of the resume", FOUND, kill=at("resumed")),
     "handed_on": Case("task", "resumed, after XCom urls", FOUND, kill=at("handed_on")),
     "in_download": Case("task", "resumed, during a download", FOUND, kill=at("in_download")),
+    "into_cache": Case("task", "resumed, on the way into the cache", FOUND, kill=at("in_download")),
+    "before_entry": Case("task", "resumed, before the entry of the cache", FOUND, kill=at("before_entry")),
+    "after_entry": Case("task", "resumed, after the entry of the cache", FOUND, kill=at("handed_on")),
     "sync_wait": Case("task", "while it waits on the worker", FOUND, kill=at("after_look")),
     "machine_lost": Case(
         "task, supervisor",
@@ -151,13 +157,19 @@ def _story(case: Case, actor: Actor, started: float) -> Row:
 
 
 @pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stories tell their fault points, and store."""
+    return tmp_path_factory.mktemp("faultpoints")
+
+
+@pytest.fixture(scope="module")
 def stories(
-    airflow_stack: AirflowStack, emulator_process: Remote, tmp_path_factory: pytest.TempPathFactory
+    airflow_stack: AirflowStack, emulator_process: Remote, folder: Path
 ) -> Iterator[dict[str, Future[Row]]]:
     """All stories, played."""
     emulator_process.reset()
     try:
-        yield Theatre(airflow_stack, emulator_process, tmp_path_factory.mktemp("faultpoints")).play_all()
+        yield Theatre(airflow_stack, emulator_process, folder).play_all()
     finally:
         airflow_stack.kill_tasks()  # of stories that failed
         emulator_process.reset()
@@ -174,3 +186,14 @@ def test_the_image_is_paid_once_and_handed_on(name, stories, request):
     assert row.submissions == 1
     assert row.billed > 0
     assert row.tries == CASES[name].tries
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_cache_has_one_whole_entry_with_its_picture(number, stories, folder):
+    for story in stories.values():
+        story.result()
+    cache = folder / "cache" / str(number)
+    (entry,) = cache.glob("??/*.json")
+    key = entry.name.partition("-")[0]
+    (picture,) = Cache(Place.of(cache)).find([key]).entries[key].pictures
+    assert hashlib.sha256(Path(picture["uri"]).read_bytes()).hexdigest() == picture["sha256"]

@@ -9,6 +9,7 @@ from dags.faulty import FaultyGenerate
 
 SLOW = "[slow]"
 STORED = "file://{{ dag_run.conf['faultpoints'] }}/stored"
+CACHE = "file://{{ dag_run.conf['faultpoints'] }}/cache"
 
 WORKERS = {
     "before_post": {"stop_at": "before_post"},
@@ -18,6 +19,9 @@ WORKERS = {
     "resumed": {"stop_at": "resumed"},
     "handed_on": {"stop_at": "handed_on"},
     "in_download": {"stop_at": "in_download", "output_path": STORED},
+    "into_cache": {"stop_at": "in_download", "cache_path": f"{CACHE}/1"},
+    "before_entry": {"stop_at": "before_entry", "cache_path": f"{CACHE}/2", "output_path": STORED},
+    "after_entry": {"stop_at": "handed_on", "cache_path": f"{CACHE}/3", "output_path": STORED},
     "sync_wait": {"stop_at": "after_look", "deferrable": False, "prompt": SLOW},
     "machine_lost": {"stop_at": "after_post"},
 }

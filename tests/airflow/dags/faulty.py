@@ -19,6 +19,7 @@ from airflow.sdk.execution_time.xcom import XCom
 from airflow_provider_gptimg.api.errors import ApiError
 from airflow_provider_gptimg.api.flows import Send
 from airflow_provider_gptimg.files import storage
+from airflow_provider_gptimg.files.cache import Slot
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
@@ -33,8 +34,8 @@ class FaultyGenerate(GptImgGenerateOperator):
     """The operator, which tells every point it reaches for the first time and stops at one of them.
 
     The points, in order: ``before_post``, ``after_post``, ``before_defer``, ``before_look``,
-    ``after_look``, ``resumed``, ``in_download``, ``handed_on``. In the triggerer: ``before_xcoms``,
-    ``between_xcoms``, ``after_xcoms``.
+    ``after_look``, ``resumed``, ``in_download``, ``before_entry``, ``handed_on``. In the triggerer:
+    ``before_xcoms``, ``between_xcoms``, ``after_xcoms``.
 
     :param stop_at: the point to stop at.
     :param from_try: attempts before this one neither tell nor stop.
@@ -72,7 +73,7 @@ class FaultyGenerate(GptImgGenerateOperator):
         super().defer(trigger=trigger, **how)
 
     def finish(self, *args, **kwargs):
-        with _watched_download(self._reached):
+        with _watched_download(self._reached), _watched_entry(self._reached):
             result = super().finish(*args, **kwargs)
         self._reached("handed_on")
         return result
@@ -187,6 +188,22 @@ def _watched_download(reached):
         yield
     finally:
         storage.download = download
+
+
+@contextmanager
+def _watched_entry(reached):
+    """Tell when the images are in the cache, before their entry is."""
+    complete = Slot.complete
+
+    def watched(slot, *args):
+        reached("before_entry")
+        return complete(slot, *args)
+
+    Slot.complete = watched
+    try:
+        yield
+    finally:
+        Slot.complete = complete
 
 
 def _tell(file):
