@@ -139,11 +139,12 @@ class RunTask:
 
     def wait_worker_seen(self) -> None:
         """Wait until the scheduler has seen the end of the worker that it started last for the task."""
-        index = "" if self.map_index == UNMAPPED else f"map_index={self.map_index} "
-        name = f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} {index}["
+        # What is in a task loop has an index of its own there (Airflow 3.4).
+        index = "" if self.map_index == UNMAPPED else f"map_index={self.map_index}"
+        name = f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} {index}"
         started = re.compile(f"Trying to enqueue tasks.*{re.escape(name)}")
         key = rf"dag_id='{self.run.dag_id}', task_id='{self.task_id}', run_id='{re.escape(self.run.run_id)}'"
-        ended = re.compile(rf"Received executor event.*{key}, try_number=\d+, map_index={self.map_index}\)")
+        ended = re.compile(rf"Received executor event.*{key}, try_number=\d+, {index}")
 
         def probe() -> bool:
             lines = self.run.api.scheduler_log().splitlines()

@@ -68,7 +68,9 @@ def until_approved():
 @dag(**COMMON)
 def example_gptimg_review_loop():
     made = until_approved.loop(max_iterations=5, until=lambda loop: loop.result["decision"] == "approved")
-    made >> publish("{{ ti.xcom_pull('until_approved.look', key='urls') }}", "{{ params.folder }}")
+    # Outside the loop there is one value for each time round. If the last was rejected, it has no image.
+    latest = "{{ ti.xcom_pull('until_approved.look', key='urls')[-1][0] }}"
+    made >> publish([latest], "{{ params.folder }}")
 
 
 # [END howto_operator_review_loop]
