@@ -52,12 +52,13 @@ test: $(READY) ## Run the whole test suite and print its coverage; ARGS="-k word
 test-quick: $(READY) ## Run the tests that need no Airflow processes
 	@$(BIN)/pytest -m "not integration" $(PARALLEL) $(ARGS)
 
-lint: $(READY) ## Style, types, import contracts, dependencies
+lint: $(READY) ## Style, types, import contracts, dependencies, English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry airflow_provider_gptimg
+	$(BIN)/python -m dev.prose
 
 format: $(READY) ## Bring the source into shape
 	$(BIN)/ruff check --fix .

@@ -137,7 +137,7 @@ def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]
     only logged: the images are paid for, and their task must not fail for a note about them.
 
     :param outlets: the task's; those without events of their own (such as ``File``) are left alone.
-    :param result: a :class:`~airflow_provider_gptimg.result.Result`, or that of a batch.
+    :param result: a :class:`~airflow_provider_gptimg.result.Result`, or the result of a batch.
     """
     for outlet in outlets:
         try:

@@ -55,14 +55,14 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "submit_rps": {
         "label": "Submissions per second",
-        "description": "A limit of your own, such as 2.5, where others share the account. If empty: that of "
-        "the group.",
+        "description": "A limit of your own, such as 2.5, where others share the account. If empty: the "
+        "limit of the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "query_rps": {
         "label": "Status queries per second",
         "description": "The same for looking whether images are finished. Each triggerer keeps to it by "
-        "itself: with two of them, give half. If empty: that of the group.",
+        "itself: with two of them, give half. If empty: the limit of the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "timeout": {

@@ -91,7 +91,7 @@ class Asked(TypedDict):
 
 
 NOTHING_ASKED = Asked(model=None, prompt=None, size=None, resolution=None, submissions=None, n=None)
-"""For a generation of which only the id is known."""
+"""For a generation that is known by its id only."""
 
 
 def asked(request: GenerationRequest, submissions: int) -> Asked:

@@ -92,7 +92,7 @@ def _measured(
             submitted_before=before,
             seed=seed,
         )
-        # Lateness comes in the order of the finishes, which is that of the waits where they are far apart.
+        # Lateness comes in the order of the finishes: the order of the waits, where they are far apart.
         chosen = range(count) if only is None else [only]
         looks += [len(result.ages[number]) for number in chosen]
         late += result.late if only is None else [result.late[only]]

@@ -6,7 +6,7 @@ limit. Images a minute count from the start of the first task to the end of the 
 processes of Airflow together (the database and the emulator are not among them), less what the idle
 Airflow takes in as many seconds. Submissions are the service's ledger. A failed task counts after its
 retries; tries > 1 are the tasks that needed one. The batch also stores every picture; the others hand
-on URLs, but for the HttpSensor, which hands on nothing.
+on URLs, except for the HttpSensor, which hands on nothing.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ All of them ask for the same jobs, which finish by the clock. It counts the stat
 as the contract says if it is told to, and remembers when each job finished and when that was first told.
 Run as ``python -m benchmarks.job_service QUERIES_PER_SECOND`` (0: no limit); prints its URL.
 
-``POST /_jobs {"count", "seed"}`` starts jobs and counts anew, ``GET /_ledger`` tells what was counted.
+``POST /_jobs {"count", "seed"}`` starts jobs and counts from 0, ``GET /_ledger`` tells what was counted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Jobs:
         self._tokens, self._filled_at = self.rate * BURST_SECONDS, time.monotonic()
 
     def start(self, count: int, seed: int) -> list[int]:
-        """Start jobs, count anew, and return their numbers."""
+        """Start jobs, count from 0, and return their numbers."""
         now = time.time()
         self.first, self.polls, self.limited = len(self.jobs), 0, 0
         self.jobs += [Job(now, now + seconds) for seconds in durations(count, seed)]

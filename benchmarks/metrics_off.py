@@ -1,4 +1,4 @@
-"""What the metrics cost where Airflow sends none: CPU beside that of one look at a generation."""
+"""What the metrics cost where Airflow sends none: its CPU beside the CPU of one look at a generation."""
 
 from __future__ import annotations
 

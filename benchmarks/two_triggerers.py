@@ -153,7 +153,7 @@ class _Load:
         self.cpu_before, self.mib_before = self.cpu, self.mib
 
     def look(self) -> None:
-        """Take CPU and memory down; those of a dead one stay as they were."""
+        """Take CPU and memory down; the figures of a dead one stay as they were."""
         members = self.process.members()
         self.cpu = max(self.cpu, cpu_seconds(members))
         with suppress(psutil.Error):

@@ -269,7 +269,7 @@ class AsyncClient:
 def _built(http: httpx.AsyncClient, base_url: str, request: Request) -> httpx.Request:
     if request.category != "query":
         return http.build_request(**_arguments(request))
-    # Made by the thousand: what httpx would merge anew each time (base URL, headers, cookies, parameters)
+    # Made by the thousand: what httpx would merge each time (base URL, headers, cookies, parameters)
     # is the same for all of them, and was a fifth of the cost of a call.
     extensions = {"timeout": http.timeout.as_dict()}
     url = _url(f"{base_url}{request.path}")
@@ -283,7 +283,7 @@ def _url(text: str) -> httpx.URL:
 
 
 def _headers_of(response: httpx.Response) -> dict[str, str]:
-    """Return the headers by lower-case name. httpx guesses their encoding anew for each that is asked for."""
+    """Return the headers by lower-case name. httpx guesses their encoding each time that one is asked for."""
     return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 class Kind(str, Enum):
     """What went wrong; the value is the reason code that trigger events carry.
 
-    Status codes are those of the contract's table "Errors".
+    Status codes are from the contract's table "Errors".
     """
 
     INVALID = "invalid"  # refused here, before anything was sent

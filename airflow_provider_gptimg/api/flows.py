@@ -230,7 +230,7 @@ def wait(
     :param course: what is known of such generations; it goes before the pace where it has advice.
     :param on_unknown_status: told once of each status the contract does not know; it means "running".
     :param on_failed_look: as for :func:`look`.
-    :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and those of :func:`look`.
+    :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and what :func:`look` raises.
     """
     looks, unknown = 0, set()
     pause = _pause(pace, course, 1) if first_look_after is None else first_look_after

@@ -52,7 +52,7 @@ def upload_references(
 ) -> Flow[GenerationRequest]:
     """Return the request with URLs only, after uploading its files.
 
-    :raises ApiError: those of :func:`upload_all`.
+    :raises ApiError: what :func:`upload_all` raises.
     """
     return request.with_urls((yield from upload_all(request.files, clock=clock, give_up_at=give_up_at)))
 

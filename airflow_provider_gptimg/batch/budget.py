@@ -1,4 +1,4 @@
-"""What a batch may spend, and what it has spent so far; the journal remembers it over all attempts.
+"""What a batch may spend, and what it has spent so far; the journal remembers it through all attempts.
 
 What is under way, and what may have been paid for, counts as paid: so the account never shows more.
 """

@@ -40,7 +40,7 @@ class BatchFolder:
 
     :param output_path: where the images go.
     :param task: what Airflow says of the running attempt.
-    :param on_clear: whether a Clear after success makes everything anew.
+    :param on_clear: whether a Clear after success makes everything again.
     :raises ApiError: kind STORAGE, also for a record that is there and cannot be read.
     """
 

@@ -31,7 +31,7 @@ _CANNOT_BE_READ = (UnicodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.err
 
 
 class ItemFile:
-    """The items of a file; iterating reads it anew, line by line.
+    """The items of a file; iterating reads it again, line by line.
 
     :param where: its path or URI.
     :raises ApiError: INVALID for what is no such file, also while it is read; STORAGE if it cannot be read.

@@ -82,7 +82,7 @@ class Item:
 
 
 class Items:
-    """All items of a batch; iterating reads them anew.
+    """All items of a batch; iterating reads them again.
 
     :param source: prompts and dicts, a DataFrame, or the path or URI of a file of JSON lines or CSV.
     :param defaults: the batch's own values.

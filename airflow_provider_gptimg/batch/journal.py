@@ -49,7 +49,7 @@ class State:
     :param attempt: the try number of the task that noted it.
     :param receipt: what was paid for, if a submission of it was answered.
     :param reason: the kind of its error, if it failed.
-    :param series: the series of submissions that it is about; an item that is made anew begins another.
+    :param series: the series of submissions that it is about; an item that is made again begins another.
     :param spent: US dollars that it has cost so far, or may have cost.
     :param stake: how much of that is for what is under way.
     :param cache_key: under which its images belong into the cache, by the request that was submitted.
@@ -227,7 +227,7 @@ def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
         return False
     if known is None or record["attempt"] >= known.attempt:
         return True
-    # By an attempt that was thought dead: only what it completed counts, and not if that is made anew by now.
+    # By an attempt that was thought dead: only what it completed counts, unless that is made again.
     is_of_series = record.get("series", FIRST_SERIES) == known.series
     return is_of_series and record["status"] == COMPLETED and known.status != COMPLETED
 

@@ -37,7 +37,7 @@ def write_lines(path: Place, lines: Iterable[str]) -> None:
 
 
 def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in some small files, in order; what is none, a crash or somebody else left.
+    """Yield the JSON objects in some small files, in order; pass over what a crash or somebody else left.
 
     :raises ApiError: kind STORAGE.
     """

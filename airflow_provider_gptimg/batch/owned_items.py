@@ -21,7 +21,7 @@ from airflow_provider_gptimg.result import MadeBy, Result, asked, list_price
 class OwnedItems:
     """What a cache has for the items of a batch. One listing tells it for all of them.
 
-    :param is_to_be_used: False enters images without looking for any: after a Clear that makes all anew.
+    :param is_to_be_used: False enters images without looking for any: after a Clear that makes all again.
     :param made_by: who makes what is missing.
     """
 
@@ -50,7 +50,7 @@ class OwnedItems:
             self._found = self.cache.find(self._looked)
 
     def entry_of(self, item: Item, plan: ItemPlan) -> Entry | None:
-        """Return what there is for an item; None also for one that is to be made anew."""
+        """Return what there is for an item; None also for one that is to be made again."""
         if plan.series != FIRST_SERIES:
             return None
         return self._found.entries.get(self._keys.get(item.digest, ""))

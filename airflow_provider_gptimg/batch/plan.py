@@ -34,7 +34,7 @@ class Rules:
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param timeout: seconds a generation may take, from its submission.
     :param may_leave: whether to give the worker back when only waiting is left.
-    :param named_by: ``index`` or ``id``, if only that of an item is in the names of its images; an item whose
+    :param named_by: ``index`` or ``id``, if only an item's own is in the names of its images; an item whose
         request has changed has the same names then.
     """
 
@@ -78,7 +78,7 @@ class BatchPlan:
     :param cleared_at: how many attempts there were before the latest Clear.
     :param trusted: whether the journal knows of everything that was ever submitted: what it does not
         name is then submitted without a look-up.
-    :param remake: the items that are to be made anew, once in each run and after each Clear.
+    :param remake: the items that are to be made again, once in each run and after each Clear.
     :param budget: what may be spent.
     :param owned: what the cache has of the items; None without one.
     :param before_paying: told once what is to be made; raises what forbids it.
@@ -119,7 +119,7 @@ class BatchPlan:
         return ItemPlan(step=Step.SUBMIT if is_unpaid else Step.ATTACH, series=state.series)
 
     def names_taken(self, item: Item) -> list[tuple[str, str]]:
-        """Return the names that an item's images take from those of another item."""
+        """Return the names that an item's images take from another item."""
         named_by = self.rules.named_by
         if named_by is None:
             return []

@@ -1,4 +1,4 @@
-"""Which items of a batch are to be made anew although their images are there."""
+"""Which items of a batch are to be made again although their images are there."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def place_of(ti: Any) -> tuple[str, ...]:
 
 
 def region_of(ti: Any) -> tuple[str, ...]:
-    """Return what tells a task instance in a task loop (Airflow 3.4) from those of the other iterations.
+    """Return what tells a task instance in a task loop (Airflow 3.4) from the other iterations' instances.
 
     Read in the source of Airflow 3.4.0b2 and seen there:
 

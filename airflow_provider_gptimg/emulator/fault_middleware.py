@@ -186,7 +186,7 @@ class FaultMiddleware:
 
     async def _truncate(self, exchange: Exchange) -> None:
         answer = await self._process(exchange)
-        await exchange.send(answer.messages[0])  # its Content-Length is that of the whole body
+        await exchange.send(answer.messages[0])  # its Content-Length counts the whole body
         half = answer.body[: len(answer.body) // 2]
         await exchange.send({"type": "http.response.body", "body": half, "more_body": True})
         exchange.transport.close()  # an orderly end, after what was written has gone out

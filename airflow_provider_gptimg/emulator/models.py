@@ -84,7 +84,7 @@ LISTED_PRICES: Prices = {"1K": 15_000, "2K": 20_000, "4K": 25_000}
 """The service's list (contract: What it cost)."""
 
 MADE_UP_PRICES: Prices = {"1K": 30_000, "2K": 40_000, "4K": 50_000}
-"""For models that are billed by tokens and quality, of which the contract gives no price: twice the list."""
+"""For models that are billed by tokens and quality: twice the list, because the contract gives no price."""
 
 
 @dataclass(frozen=True)

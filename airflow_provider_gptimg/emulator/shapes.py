@@ -1,6 +1,6 @@
 """The other shapes in which answers of this service have been seen, as a table of what each changes.
 
-The first values of :class:`Shape` are those of the service's reference. Each row of :data:`SHAPES` is one
+The first values of :class:`Shape` are from the service's reference. Each row of :data:`SHAPES` is one
 deviation that the contract lists; a setting turns on any number of them.
 """
 
@@ -83,7 +83,7 @@ class Shape:
 
 
 REFERENCE = Shape()
-"""The shape of the service's reference: the default, and always that of the control endpoints."""
+"""The shape of the service's reference: the default, and always the one of the control endpoints."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def _row(meaning: str, **changes: Any) -> Deviation:
 
 SHAPES: Mapping[str, Deviation] = MappingProxyType(
     {
-        "url": _row("`url` at the top level, that of the first image", result=_top_level_url),
+        "url": _row("`url` at the top level, for the first image", result=_top_level_url),
         "images": _row("`images`, a list of objects with a `url`", result=_images),
-        "result-object": _row("`result.data` is an object, that of the first image", result=_result_object),
+        "result-object": _row("`result.data` is an object, for the first image", result=_result_object),
         "pending": _row("the first status is `pending`", queued="pending"),
         "submitted": _row("the first status is `submitted`", queued="submitted"),
         "processing": _row("the second status is `processing`", in_progress="processing"),

@@ -23,7 +23,7 @@ from airflow_provider_gptimg.emulator.uploads import Upload, Uploads
 
 EXPIRED_TASKS = 1_000
 """How many tasks whose results have expired are remembered. Of more, the oldest are forgotten, or the memory
-of an emulator that runs for weeks would grow for ever. The contract does not say how long the service
+of an emulator that runs for weeks would grow forever. The contract does not say how long the service
 remembers them."""
 
 

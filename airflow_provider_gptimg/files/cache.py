@@ -45,7 +45,7 @@ LISTERS = 16
 KEY_DIGITS, MAKER_DIGITS = 40, 12
 
 RENEWED_AFTER = 30 * 86_400
-"""Seconds after which the files of an image that is used are written anew. So a rule that deletes old files
+"""Seconds after which the files of an image that is used are written again. So a rule that deletes old files
 leaves them. Each key has up to as many more, so that not all have their turn in one night."""
 
 _PICTURE = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)x(\d+)-(\d+)-([0-9a-f]{64})-([^/]+)\.([a-z]+)")
@@ -114,7 +114,7 @@ class Entry:
         try:
             images = [self._handed_out(picture, folder, names) for picture in self.pictures]
         except (FileNotFoundError, ValueError) as error:
-            log.warning("An image of the cache cannot be used, so it is made anew: %s", error)
+            log.warning("An image of the cache cannot be used, so it is made again: %s", error)
             return None
         except Exception as error:
             raise _unusable(self.place, error) from error

@@ -78,7 +78,7 @@ class Addresses:
         return f"{address}?{urlencode(region)}" if region else address
 
     def _picture(self, card: Card, query: dict[str, str]) -> str:
-        # Named by its hash, so that a picture made anew is seen at once.
+        # Named by its hash, so that a picture made again is seen at once.
         version = {"v": (card.sha256 or card.generation_id or "")[:12]}
         address = f"{self._instance(card.place)}/pictures/{card.item}/{card.index}"
         return f"{address}?{urlencode({**query, **_region(card.place), **version})}"

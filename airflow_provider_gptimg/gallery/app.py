@@ -1,4 +1,4 @@
-"""The gallery's routes; every one but that of scripts and styles asks Airflow's auth manager first."""
+"""The gallery's routes; every one except for scripts and styles asks Airflow's auth manager first."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def progress(task: Task) -> str | None:
 
 
 def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
-    """Return the cards of a task; of a batch, those of ``count`` items from ``start``.
+    """Return the cards of a task; of a batch, the cards of ``count`` items from ``start``.
 
     :raises Gone: if its manifest or journal cannot be read, or is not its own.
     """
@@ -118,7 +118,7 @@ def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> li
             for card in cards_of(task.place, line, now, item=item)
         ]
     result = task.result
-    # A task that is made anew still has the generation's id, and nothing else, until it is done.
+    # A task that runs again still has the generation's id, and nothing else, until it is done.
     if result is not None and "generation_id" in result:
         found = cards_of(task.place, result, now)
     else:

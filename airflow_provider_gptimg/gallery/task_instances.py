@@ -1,7 +1,7 @@
 """What Airflow knows of the tasks that made pictures; the only module that reads its database.
 
 The REST API answers none of the questions here in one call: which tasks of a run made pictures, and
-the newest over all DAGs. The models are those that Airflow's own routes use.
+the newest of all DAGs. The models are the ones that Airflow's own routes use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VALUES = ("return_value", SUBMITTED, "error", "batch", "review")
 """Keys of XComs that are read."""
 
 MAX_FIELDS = 100
-"""Rendered fields of a task's other instances that are read; Airflow keeps those of its last 30 runs."""
+"""Rendered fields of a task's other instances that are read; Airflow keeps the last 30 runs."""
 
 MAX_LAYERS = 3
 MAX_VALUE = 1_000_000
@@ -161,7 +161,7 @@ def latest(
 
 
 def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
-    """Return those of the DAGs that have made pictures."""
+    """Return which of the DAGs have made pictures."""
     return sorted(session.scalars(_signed(select(XComModel.dag_id), dag_ids).distinct()))
 
 

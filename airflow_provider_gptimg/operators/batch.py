@@ -94,19 +94,20 @@ class GptImgBatchOperator(GptImgTask):
     :param max_in_flight: items that are submitted and not yet stored, at most.
     :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
         once those in flight are stored. ``continue``: go on. What lies in no item (an empty account, no
-        connection, a full disk) ends the attempt in any case. A batch of which no item was completed
+        connection, a full disk) ends the attempt in any case. A batch without a completed item
         has failed, too.
-    :param max_failed_items: with ``continue``, so many items may fail before it is as with ``fail``.
+    :param max_failed_items: with ``continue``, the number of items that may fail. One more ends the
+        batch as ``fail`` does.
     :param max_cost_usd: US dollars that all attempts together may spend, at most. What is under way counts at
         its price, and so does what may have been paid; what was refunded does not. Once it is reached, what
         is under way is stored, and the task fails without retries. A higher limit and a Clear go on.
     :param on_low_balance: what to do if the account has less money than the images are estimated to cost.
     :param deferrable: give the worker back while nothing can be submitted or stored.
     :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
-        the rest. ``new``: after a success, make everything anew.
-    :param remake: ids or indexes (from 0) of items to make anew although their images are there: a list, or a
-        text such as ``{{ params.remake }}``, also with commas between them. Each is made anew once after each
-        Clear, and by no retry. Where ids are numbers, a number is an id. (templated)
+        the rest. ``new``: after a success, make everything again.
+    :param remake: ids or indexes (from 0) of items to make again although their images are there: a list, or
+        a text such as ``{{ params.remake }}``, also with commas between them. Each is made again once after
+        each Clear, and by no retry. Where ids are numbers, a number is an id. (templated)
     :param poll_interval: seconds between two looks at a generation.
     :param timeout: seconds a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
@@ -216,7 +217,7 @@ class GptImgBatchOperator(GptImgTask):
         ti = task_instance(context)
         task = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=False)
         with templates_named(context, self.task_id), translated():
-            # Items are checked one by one, and nothing in remake means nothing to make anew.
+            # Items are checked one by one, and nothing in remake means nothing to make again.
             fields = [name for name in self.template_fields if name not in ("items", "remake")]
             check_nothing(context, self.task_id, fields, self)
             check_place(

@@ -95,7 +95,7 @@ class GptImgGenerateOperator(GenerationWait):
         by all that decides how it looks: model, prompt, size, resolution, n, extra_body and the content of
         reference files. Without ``output_path`` it is handed on from there. A Clear after success makes a
         new one, which takes its place. (templated)
-    :param cache_max_age: images that are older are made anew.
+    :param cache_max_age: images that are older are made again.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
     :param deferrable: wait in the triggerer instead of on the worker.
@@ -104,7 +104,7 @@ class GptImgGenerateOperator(GenerationWait):
         ``output_path``, outlets, ``on_success_callback``, ``post_execute`` and some others.
     :param poll_interval: seconds between two looks at the generation.
     :param timeout: seconds the generation may take, from its submission.
-    :param durable: False lets every attempt submit anew, and so pay again.
+    :param durable: False lets every attempt submit again, and so pay again.
     :param on_clear: what a Clear of the task means after it has succeeded: ``new`` images, or ``continue``
         with the same ones as long as they can be had.
     :param on_expired: if the images of an earlier attempt have expired: ``resubmit`` pays for new ones,

@@ -297,7 +297,7 @@ def _last_series(facts: Facts) -> str:
         return record.series
     if facts.latest:
         return facts.latest.series
-    # After a Clear of which nothing is known, a retry belongs to the series that the Clear began.
+    # After a Clear about which nothing is known, a retry belongs to the series that the Clear began.
     nothing_is_told = facts.store is Store.MISSING and facts.told_keys is None
     is_after_unknown = nothing_is_told and facts.base > 0 and not facts.is_first
     return str(facts.base) if is_after_unknown and facts.on_clear == "new" else FIRST_SERIES

@@ -28,7 +28,7 @@ MAX_RESUBMITS = 2
 """So often a submission with an unknown fate is sent again within one attempt of a task."""
 
 MAX_ORDINALS = 100
-"""A service that calls every generation failed must not keep us looking for ever."""
+"""A service that calls every generation failed must not keep us looking forever."""
 
 _NO_ANSWER = frozenset({Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED})
 """After these a submission may have been accepted, unless the error says it surely was not."""
@@ -116,7 +116,7 @@ class Reconciler:
                 return (yield from self._post(ordinal))
             if found.status == FAILED:
                 self.report(
-                    f"Generation {found.id} of an earlier attempt failed and was refunded; submitting anew."
+                    f"Generation {found.id} of an earlier attempt failed and was refunded; submitting again."
                 )
             elif found.is_expired(self.clock()):
                 if self.is_owned():
@@ -125,7 +125,7 @@ class Reconciler:
                     raise found.expired()
                 self.may_pay_again()
                 self.report(
-                    f"The images of generation {found.id} of an earlier attempt expired; submitting anew."
+                    f"The images of generation {found.id} of an earlier attempt expired; submitting again."
                 )
             else:
                 return self._attached(found, ordinal, submissions=ordinal)

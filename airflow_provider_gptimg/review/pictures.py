@@ -53,7 +53,7 @@ def pictures_in(given: object) -> Pictures:
 
     :param given: a result, a batch's result, an image of one, a URL, path or URI, or any nesting of lists
         of these, as XCom hands them over.
-    :raises ApiError: INVALID for what is none of these, or where there is no picture; EXPIRED where the
+    :raises ApiError: INVALID for anything else, or where there is no picture; EXPIRED where the
         service has none of them any more; STORAGE for a manifest or a file that cannot be read.
     """
     found: list[dict[str, Any]] = []

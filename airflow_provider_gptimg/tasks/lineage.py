@@ -29,8 +29,8 @@ def lineage_of(
 
     Every stored image belongs to the dataset of its folder, as it belongs to the folder's Asset: file
     names differ from run to run, and datasets that are written once lead nowhere. Datasets are called
-    as Airflow calls those of the same Assets (``common.io`` and ``amazon``, which follow OpenLineage's
-    naming conventions). Prompts and result URLs stay out: they are nobody else's business. What an
+    as Airflow calls the datasets of the same Assets (``common.io`` and ``amazon``, which follow OpenLineage's
+    naming conventions). Prompts and result URLs stay out: they are private. What an
     asset event says, the provider adds on its own (2.20 does, under ``airflow.task.outlets``).
 
     :param inputs: paths, URIs and http(s) URLs of the images it started from.
@@ -46,7 +46,7 @@ def lineage_of(
     results = [result] if isinstance(result, Mapping) else list(result or ())
     ids = dict.fromkeys(each["generation_id"] for each in results)
     lineage: Lineage = OperatorLineage(inputs=_inputs(inputs), outputs=_outputs(results))
-    # The facet has room for one id; those of a batch are in its XCom.
+    # The facet has room for one id; the ids of a batch are in its XCom.
     if len(ids) == 1:
         lineage.run_facets["externalQuery"] = ExternalQueryRunFacet(
             externalQueryId=next(iter(ids)), source=_without_user(service)

@@ -20,7 +20,7 @@ TEXTS_OF_NOTHING = ("None", "nan", "NaN", "NaT", "<NA>", "null")
 """What templates and tables write for what is not there."""
 
 _PATHS = ("output_path", "file_name")
-"""Parameters of which a part may have come out as nothing: ``s3://bucket/None/``."""
+"""Parameters that may have come out as nothing in part: ``s3://bucket/None/``."""
 
 
 def check_nothing(context: Context, task_id: str, fields: Iterable[str], values: object) -> None:
@@ -39,7 +39,7 @@ def check_nothing(context: Context, task_id: str, fields: Iterable[str], values:
 
 
 def check_place_again(context: Context, task_id: str, values: object, kept: Deferral) -> None:
-    """Check where images go, when there are some: a resumed task is rendered anew.
+    """Check where images go, when there are some: a resumed task is rendered again.
 
     :raises GptImgValidationError: naming the generation, whose images would be gone after 24 hours.
     """

@@ -41,7 +41,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
     :param max_wait: most seconds between two looks.
     :param end_task: end the task from here, without resuming it on a worker, if that can be done.
     :param kind: which generations take about as long, such as ``gpt-image-2/2K/1`` (model, resolution,
-        n); they learn from each other when to look. None: those of the connection that say no kind.
+        n); they learn from each other when to look. None: those without a kind learn together.
     :param submitted_at: when it was submitted, in Unix seconds: for a minute after that, a service that does
         not know it yet is asked again. None: that is not known.
     """

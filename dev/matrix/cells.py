@@ -24,7 +24,7 @@ class Cell:
     :param airflow: version of Airflow; of a series such as ``3.4`` the newest one that there is, a beta while
         there is no release.
     :param python: version of Python, major and minor.
-    :param as_of: nothing that came out later than this day (UTC) began is installed, but for the tools of
+    :param as_of: nothing that came out later than this day (UTC) began is installed, except for the tools of
         the tests. An Airflow that is resolved with the dependencies of a later time may not even start.
     :param lowest: take the lowest versions that the wheel allows for what it depends on.
     :param optional: leave it out where there is no such Python.
@@ -69,7 +69,7 @@ AS_OF = {
     "3.2.2": "2026-06-05",
     "3.3.2": "2026-10-15",
 }
-"""Some days after the release of each Airflow, when those of its dependencies were out too."""
+"""Some days after the release of each Airflow, when the releases of its dependencies were out too."""
 
 NEWEST, NEWEST_AS_OF = "3.4", str(datetime.now(timezone.utc).date())
 """Of the newest series, what there is today."""
@@ -136,7 +136,7 @@ class Environment:
         self._folder, self._uv = folder, uv
 
     def build(self, interpreter: str) -> None:
-        """Make it anew, with Airflow in it; what was fetched before is taken from uv's cache."""
+        """Make it again, with Airflow in it; what was fetched before is taken from uv's cache."""
         self._run("venv", "--quiet", "--clear", "--python", interpreter, str(self._folder))
         *released, last = self.cell.requirements
         for requirement in released:

@@ -38,7 +38,7 @@ def build(folder: Path, repository: str) -> list[Path]:
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": said("git", "log", "-1", "--format=%ct"),
-        # The build's own tools write their version into it, so they are those of the commit's time too.
+        # The build's own tools write their version into it, so they are from the commit's time too.
         "UV_EXCLUDE_NEWER": said("git", "log", "-1", "--format=%cI"),
         "REPOSITORY_URL": repository,
         "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}",

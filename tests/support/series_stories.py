@@ -256,7 +256,7 @@ def failed_at_service(actor: Actor) -> None:
     assert_paid(actor, series=1, submissions=2)
     assert ordinals(actor) == [1, 2]
     assert all(row["refunded"] == row["billed"] > 0 for row in actor.submissions())
-    assert "failed and was refunded; submitting anew" in actor.log()
+    assert "failed and was refunded; submitting again" in actor.log()
 
 
 @story
@@ -268,7 +268,7 @@ def expired(actor: Actor) -> None:
     actor.wait_success(try_number=2)
     assert_paid(actor, series=1, submissions=2)
     assert ordinals(actor) == [1, 2]
-    assert "expired; submitting anew" in actor.log()
+    assert "expired; submitting again" in actor.log()
 
 
 @story

@@ -14,7 +14,7 @@ HANDFUL = 6.0
 
 MEMORY = 500.0
 """Generations seen at an age after which what is known of that age counts half, so that a service that
-changed is learned anew. By age, because a crowd that was submitted at once passes each age at once."""
+changed is learned again. By age, because a crowd that was submitted at once passes each age at once."""
 
 AT_RISK = 3.0
 """Generations that must have been watched at an age for its hazard to be believed."""

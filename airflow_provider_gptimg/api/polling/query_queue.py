@@ -41,7 +41,7 @@ class Turnstile:
     async def enter(self, worth: Callable[[], float]) -> None:
         """Return when it is this call's turn; the caller must :meth:`leave` afterwards.
 
-        :param worth: returns how much the call is worth now, to be compared with that of others.
+        :param worth: returns how much the call is worth now, to be compared with others.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue[turn] = worth

@@ -53,7 +53,7 @@ SURE = 2.0
 
 MOST_KINDS = 64
 RENEW_AFTER = 32
-"""Looks after which the plan is made anew. As many first finishes renew it each: they teach the most."""
+"""Looks after which the plan is made again. As many first finishes renew it each: they teach the most."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Plan:
     """What a life table says, up to the age that it knows about (``ages[-1]``, seconds).
 
     :param hazard: integral of the hazard up to each age.
-    :param looks: integral of its square root: looks up to there, but for a factor.
+    :param looks: integral of its square root: looks up to there, except for a factor.
     :param density: that integral per second of life, on average over generations.
     :param mean_life: seconds, of lives cut off at the last age.
     """
