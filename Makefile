@@ -60,9 +60,10 @@ lint: $(READY) ## Style, types, import contracts, dependencies, English
 	$(BIN)/deptry airflow_provider_gptimg
 	$(BIN)/python -m dev.prose
 
-format: $(READY) ## Bring the source into shape
+format: $(READY) ## Bring the source into shape, and the code of the examples into the pages
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m dev.page_code
 
 bench: $(BENCH_READY) ## Run the benchmarks; ARGS=triggers runs one of them, ARGS=-h tells which there are
 	@.venv-bench/bin/python -m benchmarks $(ARGS)

@@ -58,10 +58,8 @@ def example_gptimg_review():
 @task_group
 def until_approved():
     """Make a draft and look at it; the gate of the loop reads what the last task returned."""
-    number = "{{ loop.index }}"
-    draft = GptImgGenerateOperator(
-        task_id="draft", prompt=PROMPT, output_path=f"{{{{ params.folder }}}}/loop/{number}/", retries=2
-    )
+    place = "{{ params.folder }}/loop/{{ loop.index }}/"
+    draft = GptImgGenerateOperator(task_id="draft", prompt=PROMPT, output_path=place, retries=2)
     GptImgReviewOperator(task_id="look", images=draft.output, retries=2)
 
 
@@ -69,8 +67,7 @@ def until_approved():
 def example_gptimg_review_loop():
     made = until_approved.loop(max_iterations=5, until=lambda loop: loop.result["decision"] == "approved")
     # Outside the loop there is one value for each time round. If the last was rejected, it has no image.
-    latest = "{{ ti.xcom_pull('until_approved.look', key='urls')[-1][0] }}"
-    made >> publish([latest], "{{ params.folder }}")
+    made >> publish(["{{ ti.xcom_pull('until_approved.look', key='urls')[-1][0] }}"], "{{ params.folder }}")
 
 
 # [END howto_operator_review_loop]

@@ -121,7 +121,9 @@ def _base_url(host: str, *, insecure: bool) -> str:
         (name or "").encode("idna")  # what a look-up of the name does
     except ValueError:
         parts, name = urlsplit(""), None
-    is_odd = _NOT_IN_A_BASE_URL.search(url) or parts.netloc.endswith(":")
+    # Some Pythons read the host of "][127.0.0.1" as if the bracket stood at its start.
+    is_whole = re.fullmatch(r"\[[^][]+\](:\d+)?|[^][]+", parts.netloc) and not parts.netloc.endswith(":")
+    is_odd = _NOT_IN_A_BASE_URL.search(url) or not is_whole
     if parts.scheme not in ("http", "https") or not name or is_odd:
         raise invalid("host", _without_userinfo(host), "a base URL such as https://toapis.com")
     if parts.scheme == "http" and not insecure and not is_loopback(name):

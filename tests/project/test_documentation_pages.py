@@ -13,15 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from dev import page_code
 from tests.support import decision_cases as cases
-from tests.support.documentation import BELOW, CHECKOUT, DOCS, named
+from tests.support.documentation import BELOW, CHECKOUT, DOCS, PAGES, named
 
 EXAMPLES = sorted((CHECKOUT / "example_dags").glob("*.py"))
 PACKAGE = CHECKOUT / "airflow_provider_gptimg"
-INCLUDED = re.compile(
-    r'```\{literalinclude\} (\S+)\n:language: python\n:start-after: "\[START (\w+)\]"\n'
-    r':end-before: "\[END (\w+)\]"\n'
-)
 
 
 def public_modules() -> list[str]:
@@ -111,14 +108,12 @@ def test_every_marker_of_the_examples_is_shown() -> None:
         for name in re.findall(r"^ *# \[START (howto_\w+)\]$", path.read_text(), re.MULTILINE)
     }
     shown = set()
-    for page in BELOW:
+    for page in PAGES:
         text = page.read_text()
-        found = INCLUDED.findall(text)
-        assert len(found) == text.count("{literalinclude}"), named(page)
-        for path, start, end in found:
-            assert start == end, named(page)
-            assert (page.parent / path).resolve().parent == EXAMPLES[0].parent
-            shown.add((Path(path).name, start))
+        assert page_code.with_code(text) == text, (
+            f"{named(page)} shows other code than the example: make format"
+        )
+        shown |= {(Path(place["path"]).name, place["name"]) for place in page_code.PLACE.finditer(text)}
     assert marked == shown
     assert len(marked) > 10
 
