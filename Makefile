@@ -52,13 +52,14 @@ test: $(READY) ## Run the whole test suite and print its coverage; ARGS="-k word
 test-quick: $(READY) ## Run the tests that need no Airflow processes
 	@$(BIN)/pytest -m "not integration" $(PARALLEL) $(ARGS)
 
-lint: $(READY) ## Style, types, import contracts, dependencies, English
+lint: $(READY) ## Style, types, import contracts, dependencies, English, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry airflow_provider_gptimg
 	$(BIN)/python -m dev.prose
+	$(BIN)/zizmor --offline --quiet .github
 
 format: $(READY) ## Bring the source into shape, and the code of the examples into the pages
 	$(BIN)/ruff check --fix .
