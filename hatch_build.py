@@ -17,6 +17,9 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 LINK = re.compile(r"(!?)(\[(?:[^\[\]]|\[[^\[\]]*\])*\])\((?![a-z]+:|#)([^)\s]+)\)")
 """A link or an image of Markdown whose target is relative."""
 
+PICTURE = re.compile(r'(src|srcset)="(?![a-z]+:)([^"]+)"')
+"""A picture in HTML whose source is relative."""
+
 
 class IndexMetadata(MetadataHookInterface):
     """Fills in ``readme`` and ``urls``."""
@@ -46,4 +49,4 @@ def absolute(text: str, repository: str, tag: str) -> str:
         label = LINK.sub(link, label)  # an image in a link
         return f"{image}{label}({repository}/{'raw' if image else 'blob'}/{tag}/{target})"
 
-    return LINK.sub(link, text)
+    return PICTURE.sub(rf'\1="{repository}/raw/{tag}/\2"', LINK.sub(link, text))

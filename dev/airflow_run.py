@@ -139,10 +139,11 @@ class RunTask:
 
     def wait_worker_seen(self) -> None:
         """Wait until the scheduler has seen the end of the worker that it started last for the task."""
-        # What is in a task loop has an index of its own there (Airflow 3.4).
-        index = "" if self.map_index == UNMAPPED else f"map_index={self.map_index}"
-        name = f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} {index}"
-        started = re.compile(f"Trying to enqueue tasks.*{re.escape(name)}")
+        # What is in a task loop has an index of its own there, and a mapped task is written as one (3.4).
+        is_mapped = self.map_index != UNMAPPED
+        index = rf"(?:map_index|region_id=\S+ region_index)={self.map_index}\b" if is_mapped else ""
+        name = re.escape(f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} ")
+        started = re.compile(rf"Trying to enqueue tasks.*{name}{index}")
         key = rf"dag_id='{self.run.dag_id}', task_id='{self.task_id}', run_id='{re.escape(self.run.run_id)}'"
         ended = re.compile(rf"Received executor event.*{key}, try_number=\d+, {index}")
 

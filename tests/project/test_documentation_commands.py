@@ -106,6 +106,10 @@ class Commands:
 
     def _pip(self, words: list[str]) -> None:
         assert words.pop(0) == "install"
+        if "--constraint" in words:
+            at = words.index("--constraint")
+            assert words.pop(at + 1) == "$RAW/constraints-$(airflow version)/constraints-3.12.txt"
+            words.pop(at)
         for word in words:
             if word == "apache-airflow==$(airflow version)":  # which stays what it is
                 continue
@@ -130,7 +134,7 @@ class Commands:
             _, section, option = name.split("__")
             assert is_setting(section, option), name
         else:
-            assert name in ("AIRFLOW_HOME", "GPTIMG_API_KEY"), name
+            assert name in ("AIRFLOW_HOME", "GPTIMG_API_KEY", "RAW"), name
 
     def _connection(self, name: str, value: str) -> None:
         from airflow_provider_gptimg.hooks.gptimg import GptImgHook

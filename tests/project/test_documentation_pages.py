@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -134,14 +135,11 @@ def test_the_map_of_the_code_is_the_code() -> None:
             assert there == set(named_here), head[1]
 
 
-def test_the_map_is_the_one_that_the_script_draws() -> None:
-    path = DOCS / "_extensions" / "code_map.py"
-    spec = importlib.util.spec_from_file_location("code_map", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.OUTPUT.read_text() == module.drawn()
+def test_the_drawings_are_what_the_script_draws() -> None:
+    drawings = runpy.run_path(str(DOCS / "_extensions" / "drawings.py"))["DRAWINGS"]
+    assert len(drawings) == 3
+    for path, picture in drawings.items():
+        assert path.read_text() == picture, f"python docs/_extensions/drawings.py: {path.name} is another one"
 
 
 def test_the_table_of_who_pays_is_that_of_the_cases() -> None:

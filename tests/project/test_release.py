@@ -35,7 +35,7 @@ def test_relative_links_become_absolute(written: str, expected: str) -> None:
 
 def test_the_readme_has_no_link_that_is_missed() -> None:
     text = hatch_build.absolute((CHECKOUT / "README.md").read_text(), FORGE, "v1")
-    targets = re.findall(r"\]\(([^)\s]+)", text)
+    targets = re.findall(r"\]\(([^)\s]+)", text) + re.findall(r'src(?:set)?="([^"]+)"', text)
     assert len(targets) > 20
     assert [target for target in targets if not target.startswith(("https://", "#"))] == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
 from dev.airflow_run import DagRun, RunTask
 from tests.support.gallery_site import Site
+from tests.support.review_pages import pictures_in
 
 pytestmark = pytest.mark.skipif(not HAS_HUMAN_INPUT, reason="This Airflow cannot ask people")
 
@@ -20,7 +20,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 WAITING = ("awaiting_input", "deferred")
-PICTURE = re.compile(r"\[!\[Picture (\d+)(?:\\.|[^\]\\])*\]\(([^)]+)\)\]\(([^)]+)\)")
 PAINTED = "images => images.length && images.every(image => image.complete && image.naturalWidth > 0)"
 PHONE = {"width": 390, "height": 844}
 
@@ -48,7 +47,7 @@ def everything(site: Site) -> DagRun:
 
 def asked(task: RunTask) -> list[tuple[str, str, str]]:
     """Wait until a task asks, and return number, thumbnail and large picture of each image that it shows."""
-    return PICTURE.findall(task.wait_question()["body"])
+    return pictures_in(task.wait_question()["body"])
 
 
 def decide(site: Site, task: RunTask, user: str, *options: str) -> int:
