@@ -1,4 +1,4 @@
-"""Screenshots of the gallery in a real Airflow, for the README and the documentation.
+"""Screenshots of the gallery and of a review in a real Airflow, for the README and the documentation.
 
 Run it with ``make screenshots``; it needs Chromium and Playwright for Python.
 """
@@ -19,6 +19,7 @@ from dev.stack import AirflowStack
 CHECKOUT = Path(__file__).resolve().parent.parent
 TARGET = CHECKOUT / "docs" / "images"
 DAGS = CHECKOUT / "tests" / "airflow" / "gallery" / "gallery_dags.py"
+COVERS = CHECKOUT / "example_dags" / "example_gptimg_review.py"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 
 RUN = "/dags/gallery/runs/first"
@@ -32,6 +33,7 @@ SHOTS: tuple[tuple[str, str, str, dict[str, int]], ...] = (
     ("latest-dark", "/plugin/gptimg-latest", "dark", WIDE),
     ("phone", "/gptimg/", "light", PHONE),
 )
+REVIEWS = (("review-light", "light", WIDE), ("review-dark", "dark", WIDE), ("review-phone", "light", PHONE))
 PAINTED = "() => [...document.images].filter(i => i.getBoundingClientRect().top < innerHeight && i.getAttribute('src')).every(i => i.complete && i.naturalWidth)"  # noqa: E501
 
 
@@ -66,6 +68,25 @@ def shoot(url: str, executable: str) -> None:
         browser.close()
 
 
+def shoot_review(url: str, executable: str) -> None:
+    """Write the screenshots of the drawer in which a person chooses a cover."""
+    playwright_api: Any = import_module("playwright.sync_api")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+        for name, scheme, size in REVIEWS:
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.goto(url)
+            page.wait_for_load_state("networkidle")
+            page.goto(url + "/required_actions")
+            page.get_by_role("button", name="Open Review Drawer").first.click()
+            page.get_by_role("dialog").locator("img").first.wait_for()
+            page.wait_for_function(PAINTED.replace("getAttribute('src')", "closest('[role=dialog]')"))
+            page.wait_for_timeout(500)  # the drawer slides in
+            page.screenshot(path=TARGET / f"{name}.png")
+            page.close()
+        browser.close()
+
+
 def main() -> int:
     """Start an emulator and an Airflow, run the DAG with the pictures, and take the screenshots."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
@@ -77,6 +98,7 @@ def main() -> int:
         dags = home / "dags"
         dags.mkdir()
         shutil.copy(DAGS, dags)
+        shutil.copy(COVERS, dags)
         emulator = resources.enter_context(
             EmulatorProcess(home / "emulator.log", "--latency-median", "2", "--rate-limit", "off")
         )
@@ -90,6 +112,9 @@ def main() -> int:
         resources.enter_context(stack)
         stack.api.start_dag("gallery", run_id="first").wait(180)
         shoot(stack.base_url, executable)
+        conf = {"folder": (home / "covers").as_uri()}
+        stack.api.start_dag("example_gptimg_review", conf).task("choose").wait_question()
+        shoot_review(stack.base_url, executable)
     print(f"Written to {TARGET.relative_to(CHECKOUT)}")
     return 0
 
