@@ -112,6 +112,10 @@ class GptImgPermissionError(GptImgFinalError):
     """The key may not do this, or the client is blocked (403)."""
 
 
+OF_THE_KEY = (GptImgAuthenticationError, GptImgQuotaError, GptImgPermissionError)
+"""What the service refuses because of who asks."""
+
+
 class GptImgContentPolicyError(GptImgFinalError):
     """The service refused the content (422)."""
 

@@ -64,9 +64,13 @@ class Progress:
             self._seen.popleft()
         (since, before), (_, after) = self._seen[0], self._seen[-1]
         rate = (after - before) / (now - since) if now > since else 0.0
+        counts = (
+            f"{self.completed} done / {self.in_flight} in flight / {self.failed} failed / {self.total} total"
+        )
+        if after >= self.total:
+            return counts
         left = f"about {_duration((self.total - after) / rate)} left" if rate > 0 else "no estimate yet"
-        counts = f"{self.completed} done / {self.in_flight} in flight / {self.failed} failed"
-        return f"{counts} / {self.total} total; {rate:.1f} a second, {left}"
+        return f"{counts}; {rate:.1f} a second, {left}"
 
 
 def _duration(seconds: float) -> str:

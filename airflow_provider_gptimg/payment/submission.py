@@ -230,12 +230,17 @@ class Reconciler:
         )
 
     def _report_nothing_found(self, ordinal: int) -> None:
-        sentence = (
-            f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}, so no earlier "
-            "attempt seems to have submitted it. Submitting. If one did after all, this image is paid twice."
-        )
-        # After a generation that failed or expired, nothing hints at an attempt that submitted another.
-        (self.report if ordinal == 1 else self.note)(sentence)
+        unknown = f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}"
+        if ordinal == 1:
+            self.report(
+                f"{unknown}, so no earlier attempt seems to have submitted it. Submitting. If one did after "
+                "all, this image is paid twice."
+            )
+        else:  # nothing hints at an attempt that submitted another one after the generation that ended
+            self.note(
+                f"{unknown}, so none was submitted after that. Submitting. Only if an attempt died unseen "
+                "in between, this image is paid twice."
+            )
 
     def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:
         self.note(

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_gptimg.compat.imports import TRIGGER_FAIL, TRIGGER_TIMEOUT
 from airflow_provider_gptimg.compat.task_instance import task_instance
-from airflow_provider_gptimg.exceptions import GptImgError
+from airflow_provider_gptimg.exceptions import OF_THE_KEY, GptImgError
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.links import images_url
 from airflow_provider_gptimg.tasks.deferral import Deferral
@@ -131,11 +131,19 @@ def leaving_its_reason(task: BaseOperator, context: Context) -> Iterator[None]:
     try:
         yield
     except GptImgError as error:
+        name_connection(task, error)
         if isinstance(task, GptImgTask):
             task.note_failure(context, error)
         else:
             leave_reason(task, context, error)
         raise
+
+
+def name_connection(task: BaseOperator, error: GptImgError) -> None:
+    """Say in the message whose key was refused: a message may be all that a person gets to see."""
+    conn_id = getattr(task, "conn_id", None)
+    if isinstance(error, OF_THE_KEY) and isinstance(conn_id, str) and conn_id not in str(error):
+        error.args = (f"{error} The connection is {conn_id}.",)
 
 
 def leave_reason(task: BaseOperator, context: Context, error: GptImgError) -> None:

@@ -119,7 +119,7 @@ def test_after_a_failed_or_expired_one_the_next_ordinal_is_paid(over: Answer) ->
     assert looked_up(story) == ["af-x-1"] + ["af-x-2"] * 5
     assert posts(story) == ["af-x-2"]
     assert (story.result.receipt.ordinal, story.result.receipt.submissions) == (2, 2)
-    assert "anew" in told[0]
+    assert "submitting again" in told[0]
 
 
 def test_the_next_ordinal_is_attached_to_as_well() -> None:
