@@ -5,8 +5,8 @@ the emulator in a process of its own: generations of 20 s (median; log-normal, s
 limit. Images a minute count from the start of the first task to the end of the last. CPU is of all
 processes of Airflow together (the database and the emulator are not among them), less what the idle
 Airflow takes in as many seconds. Submissions are the service's ledger. A failed task counts after its
-retries; tries > 1 are the tasks that needed one. The batch also stores every picture; the others hand
-on URLs, except for the HttpSensor, which hands on nothing.
+retries; tries > 1 are the tasks that needed one. The batch also stores every picture, and so does one of
+the mapped; the others hand on URLs, except for the HttpSensor, which hands on nothing.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ HTTP = "apache-airflow-providers-http"
 VARIANTS = {
     "mapped": "mapped GptImgGenerateOperator, resumed",
     "mapped_ended": "mapped GptImgGenerateOperator, by default",
+    "mapped_stored": "mapped GptImgGenerateOperator, stored (so it is resumed)",
     "batch": "one GptImgBatchOperator (also stores every picture)",
     "http": f"mapped HttpOperator + HttpSensor, mode=reschedule ({HTTP} {version(HTTP)})",
 }

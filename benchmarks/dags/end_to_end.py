@@ -1,4 +1,4 @@
-"""The same images made in four ways: a DAG for each."""
+"""The same images made in five ways: a DAG for each."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ PATH = "v1/images/generations"
 INTERVAL = 5.0
 OPTIONS = {"schedule": None, "default_args": {"retries": 2}}
 
-for dag_id, end_from_trigger in [("mapped", False), ("mapped_ended", True)]:
+OUTPUT = os.environ.get("BENCHMARK_OUTPUT", "file:///tmp/gptimg-bench")
+
+for dag_id, options in {
+    "mapped": {"end_from_trigger": False},
+    "mapped_ended": {},
+    "mapped_stored": {"output_path": f"{OUTPUT}/mapped/"},
+}.items():
     with DAG(dag_id, **OPTIONS) as dag:
-        GptImgGenerateOperator.partial(
-            task_id="draw", poll_interval=INTERVAL, end_from_trigger=end_from_trigger
-        ).expand(prompt=PROMPTS)
+        GptImgGenerateOperator.partial(task_id="draw", poll_interval=INTERVAL, **options).expand(
+            prompt=PROMPTS
+        )
     globals()[dag_id] = dag
 
 with DAG("batch", **OPTIONS):
     GptImgBatchOperator(
         task_id="draw",
         items=PROMPTS,
-        output_path=os.environ.get("BENCHMARK_OUTPUT", "file:///tmp/gptimg-bench"),
+        output_path=OUTPUT,
         poll_interval=INTERVAL,
     )
 
