@@ -46,7 +46,7 @@ from airflow_provider_gptimg.tasks.deferral import Deferral
 from airflow_provider_gptimg.tasks.ending import ends_in_triggerer
 from airflow_provider_gptimg.tasks.nothing import check_nothing, check_place_again
 from airflow_provider_gptimg.tasks.parameters import age, one_of, seconds, templated
-from airflow_provider_gptimg.tasks.request import TaskRequest
+from airflow_provider_gptimg.tasks.request import TEMPLATE_FILES, TaskRequest
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import (
     MANY_IMAGES,
@@ -127,7 +127,7 @@ class GptImgGenerateOperator(GenerationWait):
         "conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "reference_images": "json"}
-    template_ext: Sequence[str] = (".prompt", ".j2")
+    template_ext: Sequence[str] = TEMPLATE_FILES
     operator_extra_links = links_of()
     ui_color = "#e8def8"
 
@@ -188,6 +188,16 @@ class GptImgGenerateOperator(GenerationWait):
         self.on_clear = one_of("on_clear", on_clear, ("new", "continue"))
         self.on_expired = one_of("on_expired", on_expired, ("resubmit", "fail"))
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
+        # What a mapped task is expanded over is refused when it runs, like what a template gives.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            self.check_written()
+
+    def check_written(self) -> None:
+        """Refuse what no template can change any more.
+
+        :raises GptImgValidationError: naming the field, its value and what is allowed.
+        """
+        TaskRequest.of(self).check_written()
 
     @property
     def pushed_keys(self) -> frozenset[str]:

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.compat.written_parameters import is_template
 from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import reference_texts, references
 
 SENT = ("size", "resolution", "n", "model", "reference_images", "extra_body")
 """The fields that go to the service beside the prompt."""
+
+TEMPLATE_FILES = (".prompt", ".j2")
+"""What a text ends with that names a file with a template in it."""
 
 FIELDS = ("prompt", *SENT, "output_path", "file_name")
 """All fields that say what to make and where to store it."""
@@ -36,6 +41,31 @@ class TaskRequest:
     def of(cls, operator: Any) -> TaskRequest:
         """Return the request of an operator whose templates are rendered."""
         return cls(**{name: getattr(operator, name) for name in FIELDS})
+
+    def check_written(self) -> None:
+        """Refuse what cannot be right whatever the templates give, before the DAG has run at all.
+
+        Nothing is read, and the connection is not known: a model that is not named is the service's default.
+
+        :raises GptImgValidationError: naming the field, its value and what is allowed.
+        """
+        fixed = {name: value for name, value in vars(self).items() if not is_template(value)}
+        texts = {name: fixed[name] for name in ("prompt", "size", "resolution", "model") if name in fixed}
+        if str(texts.get("prompt")).endswith(TEMPLATE_FILES):
+            del texts["prompt"]
+        # With render_template_as_native_obj=True, text becomes a number or a dict.
+        others = {
+            name: fixed[name] for name in ("n", "extra_body") if not isinstance(fixed.get(name, ""), str)
+        }
+        if texts.get("model", "") is None:
+            texts["model"] = DEFAULT_MODEL
+        with translated():
+            GenerationRequest.checked(
+                texts.pop("prompt", "-"),
+                **{"model": "unknown", **texts},
+                **others,
+                check_sizes={"size", "resolution", "model"} <= texts.keys(),
+            )
 
     def with_fields(self, fields: Mapping[str, Any]) -> TaskRequest:
         """Return the request with other values for some of its fields."""

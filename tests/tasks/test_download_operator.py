@@ -170,14 +170,6 @@ def test_a_wrong_output_of_another_task_names_that_task(emulator: Any) -> None:
     assert "It came from the template \"{{ '5:1' }}\"" in of_mapped
 
 
-def test_a_value_that_was_written_so_names_no_template(emulator: Any) -> None:
-    pipeline = Pipeline("no_templates")
-    with pipeline.tasks():
-        generate(size="5:1")
-    assert pipeline.run() == "failed"
-    assert "template" not in str(pipeline.errors[0])
-
-
 @pytest.mark.parametrize(
     ("given", "says"),
     [

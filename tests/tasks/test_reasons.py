@@ -30,7 +30,7 @@ def test_of_the_service_with_the_generation(deferrable: bool) -> None:
 def test_of_what_was_never_sent(push: bool) -> None:
     pipeline = Pipeline(f"reason_invalid_{push}")
     with pipeline.tasks():
-        generate(size="4:3", do_xcom_push=push)
+        generate(size="{{ '4:3' }}", do_xcom_push=push)
     assert pipeline.run() == "failed"
     reason = pipeline.xcom("images", "error")
     assert (reason is not None) is push

@@ -11,6 +11,7 @@ from airflow_provider_gptimg import exceptions
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 from tests.support.endings import run
+from tests.support.pipelines import Pipeline
 from tests.support.service import CREATED, GENERATION_ID, Answer, Script
 
 pytestmark = pytest.mark.usefixtures("database", "quick")
@@ -25,11 +26,45 @@ pytestmark = pytest.mark.usefixtures("database", "quick")
         ({"poll_interval": -1}, "poll_interval=-1"),
         ({"poll_interval": True}, "poll_interval=True"),
         ({"on_ambiguous_submit": "pray"}, "on_ambiguous_submit='pray'"),
+        ({"prompt": " "}, "prompt=' ' is not allowed: it must not be empty"),
+        ({"size": "4:3"}, "size='4:3' is not allowed: at resolution 1K, .*4:3 is offered at resolution 2K"),
+        ({"size": "4:3", "prompt": "{{ p }}"}, "size='4:3'"),
+        ({"resolution": "9K"}, "resolution='9K'"),
+        ({"n": 0}, "n=0"),
+        ({"n": 2, "model": "gpt-image-2.5-flare"}, "n=2"),
+        ({"model": "gpt-image-2-vip", "extra_body": {"quality": "best"}}, "quality='best'"),
+        ({"extra_body": {"model": "x"}, "size": "{{ s }}"}, "extra_body="),
     ],
 )
 def test_refused_when_the_dag_is_parsed(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        GptImgGenerateOperator(task_id="images", prompt="A fox", **arguments)
+        GptImgGenerateOperator(task_id="images", **{"prompt": "A fox", **arguments})
+
+
+def test_what_a_mapped_task_is_expanded_over_is_refused_when_it_runs(emulator: Any) -> None:
+    pipeline = Pipeline("expanded")
+    with pipeline.tasks():
+        GptImgGenerateOperator.partial(task_id="images", prompt="A fox", poll_interval=0.1).expand(
+            size=["1:1", "4:3"]
+        )
+    assert pipeline.run() == "failed"
+    assert "size='4:3'" in pipeline.xcom("images", key="error", map_index=1)["message"]
+    assert pipeline.xcom("images", map_index=0)["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"size": "4:3", "resolution": "{{ r }}"},
+        {"size": "4:3", "model": "{{ m }}"},
+        {"n": "2"},
+        {"extra_body": "{'quality': 'low'}"},
+        {"prompt": "fox.prompt"},
+        {"reference_images": ["/not/there.png"]},
+    ],
+)
+def test_what_may_still_be_right_is_not_refused_at_parse_time(arguments: dict[str, Any]) -> None:
+    GptImgGenerateOperator(task_id="images", **{"prompt": "A fox", **arguments})
 
 
 def test_nothing_that_a_template_may_change_is_refused_at_parse_time() -> None:
