@@ -14,10 +14,9 @@ import pytest
 from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
 from airflow_provider_gptimg.emulator.remote import Remote
 from dev import postgres
-from dev.airflow_run import RunTask
 from dev.processes import wait_until
 from dev.stack import AirflowStack
-from tests.support.review_pages import pictures_in
+from tests.support.review_pages import decide, pictures_in
 
 pytest.importorskip("airflow.providers.fab", reason="The provider for FAB is not installed")
 pytestmark = pytest.mark.skipif(not HAS_HUMAN_INPUT, reason="This Airflow cannot ask people")
@@ -54,17 +53,6 @@ class FabSite:
         headers = {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}
         url = f"{self.stack.base_url}/{address}"
         return httpx.get(url, headers=headers, trust_env=False, timeout=30).status_code
-
-    def decide(self, task: RunTask, user: str, *options: str) -> int:
-        """Decide as a user, and return the status of the answer."""
-        answer = httpx.patch(
-            f"{self.stack.base_url}/api/v2{task._question}",
-            json={"chosen_options": options, "params_input": {}},
-            headers={"Authorization": f"Bearer {self.tokens[user]}"},
-            trust_env=False,
-            timeout=30,
-        )
-        return answer.status_code
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +100,9 @@ def test_roles_of_fab_say_who_sees_the_pictures_and_who_decides(fab: FabSite) ->
         for address in (small, large):
             seen = {user: fab.status(address, user) for user in (None, *USERS)}
             assert seen == {None: 401, "chief": 200, "editor": 200, "guest": 200, "blind": 403}
-    assert fab.decide(task, "guest", "1", "3") == 403
-    assert fab.decide(task, "blind", "1", "3") == 403
-    assert fab.decide(task, "editor", "1", "3") == 200
+    assert decide(task, fab.tokens["guest"], "1", "3") == 403
+    assert decide(task, fab.tokens["blind"], "1", "3") == 403
+    assert decide(task, fab.tokens["editor"], "1", "3") == 200
     assert run.wait(120) == "success", run.describe()
     assert task.xcom()["decided_by"] == "editor"
     assert len(run.task("publish").xcom()) == 2

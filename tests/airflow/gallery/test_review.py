@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
 from dev.airflow_run import DagRun, RunTask
 from tests.support.gallery_site import Site
-from tests.support.review_pages import pictures_in
+from tests.support.review_pages import decide, pictures_in
 
 pytestmark = pytest.mark.skipif(not HAS_HUMAN_INPUT, reason="This Airflow cannot ask people")
 
@@ -48,18 +47,6 @@ def everything(site: Site) -> DagRun:
 def asked(task: RunTask) -> list[tuple[str, str, str]]:
     """Wait until a task asks, and return number, thumbnail and large picture of each image that it shows."""
     return pictures_in(task.wait_question()["body"])
-
-
-def decide(site: Site, task: RunTask, user: str, *options: str) -> int:
-    """Decide as a user, and return the status of the answer."""
-    answer = httpx.patch(
-        f"{site.stack.base_url}/api/v2{task._question}",
-        json={"chosen_options": options, "params_input": {}},
-        headers={"Authorization": f"Bearer {site.tokens[user]}"},
-        trust_env=False,
-        timeout=30,
-    )
-    return answer.status_code
 
 
 def drawer(page: Any, dag_id: str) -> Any:
@@ -189,9 +176,9 @@ def test_who_may_not_decide_cannot(site: Site, approving: DagRun) -> None:
     task = approving.task("approve")
     asked(task)
     for user in ("stranger", "half", "guest"):
-        assert decide(site, task, user, "Approve") == 403
-    assert decide(site, task, "blind", "Approve") == 403  # may decide, but was not assigned
-    assert decide(site, task, "editor", "Approve") == 200
+        assert decide(task, site.tokens[user], "Approve") == 403
+    assert decide(task, site.tokens["blind"], "Approve") == 403  # may decide, but was not assigned
+    assert decide(task, site.tokens["editor"], "Approve") == 200
     assert approving.wait(60) == "success"
     assert approving.task("publish").xcom() == approving.task("live").xcom()["urls"]
 
@@ -205,7 +192,7 @@ def test_a_picture_that_expired_meanwhile(site: Site, approving: DagRun) -> None
         picture["expires_at"] = "2026-01-01T00:00:00Z"
     entry = f"{approving.path}/taskInstances/approve/xcomEntries/review"
     site.stack.api.request("PATCH", entry, json={"value": shown, "map_index": -1})
-    assert decide(site, task, "editor", "Approve") == 200
+    assert decide(task, site.tokens["editor"], "Approve") == 200
     assert approving.wait(60) == "failed"
     assert "image(s) 1, 2 are gone" in task.xcom("error")["message"]
     task.clear()
