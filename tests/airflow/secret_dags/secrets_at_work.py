@@ -9,7 +9,7 @@ from airflow_provider_gptimg.sensors.generation import GptImgGenerationSensor
 
 FAILING = {
     "refused": {"prompt": "[refuse]"},
-    "not_allowed": {"size": "9:9"},
+    "not_allowed": {"size": "{{ '9:9' }}"},
     "failed": {"prompt": "[fail]"},
     "failed_sync": {"prompt": "[fail]", "deferrable": False},
     "revoked": {},  # 401 to every status query
