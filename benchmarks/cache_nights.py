@@ -23,7 +23,7 @@ from airflow_provider_gptimg.emulator.remote import Remote
 from airflow_provider_gptimg.files.cache import Cache, key_of
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
-from airflow_provider_gptimg.result import StoredImage
+from airflow_provider_gptimg.result import NOTHING_ASKED, MadeBy, StoredImage
 from benchmarks.tables import print_table
 from dev.emulator import EmulatorProcess
 from tests.support.object_store import FOLDER, bucket
@@ -70,10 +70,12 @@ def _fill(count: int) -> None:
         format="png",
     )
 
+    made_by = MadeBy(dag_id="catalogue", run_id="first", task_id="pictures", map_index=-1)
+
     def enter(prompt: str) -> None:
         slot = cache.slot(str(key_of(GenerationRequest.checked(prompt))), "task_img_0")
         slot.place_of(image).put_bytes(content)
-        slot.complete([image], {})
+        slot.complete([image], NOTHING_ASKED, made_by)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(enter, _prompts(count, 0)))
