@@ -122,7 +122,7 @@ def _base_url(host: str, *, insecure: bool) -> str:
     except ValueError:
         parts, name = urlsplit(""), None
     # Some Pythons read the host of "][127.0.0.1" as if the bracket stood at its start.
-    is_whole = re.fullmatch(r"\[[^][]+\](:\d+)?|[^][]+", parts.netloc) and not parts.netloc.endswith(":")
+    is_whole = re.fullmatch(r"\[[^][]+\](:\d+)?|[^][]*[^][:]", parts.netloc)
     is_odd = _NOT_IN_A_BASE_URL.search(url) or not is_whole
     if parts.scheme not in ("http", "https") or not name or is_odd:
         raise invalid("host", _without_userinfo(host), "a base URL such as https://toapis.com")

@@ -170,6 +170,12 @@ def test_a_wrong_output_of_another_task_names_that_task(emulator: Any) -> None:
     assert "It came from the template \"{{ '5:1' }}\"" in of_mapped
 
 
+def test_a_value_that_was_written_so_names_no_template(emulator: Any) -> None:
+    with pytest.raises(ValueError, match="5:1") as refused:
+        generate(size="5:1")
+    assert "template" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
