@@ -294,7 +294,9 @@ class Place:
         :raises OSError: PermissionError and others. What may not be listed is never taken for empty.
         """
         fs, path = self.fs, self.path
-        fs.invalidate_cache()  # of listings, which another process may have made old
+        # Only of this listing, which another process may have made old: with one at hand, S3 copies a file in
+        # one request instead of two.
+        fs.invalidate_cache(path)
         try:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:
