@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import cast
 from urllib.parse import quote, unquote
@@ -182,7 +183,8 @@ class Cache:
         found = Found()
         with ThreadPoolExecutor(LISTERS, thread_name_prefix="gptimg-cache") as listers:
             try:
-                for folder, files in zip(folders, listers.map(Place.files, folders), strict=True):
+                listings = listers.map(partial(Place.files, keeps_others=True), folders)
+                for folder, files in zip(folders, listings, strict=True):
                     self._read(folder, files, wanted, found)
                 makers = list({_maker_in(entry) for entry in found.entries.values()} - self._makers.keys())
                 self._makers.update(zip(makers, listers.map(self._maker, makers), strict=True))

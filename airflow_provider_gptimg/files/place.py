@@ -288,15 +288,16 @@ class Place:
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path)
 
-    def files(self) -> dict[str, Listed]:
+    def files(self, *, keeps_others: bool = False) -> dict[str, Listed]:
         """Return the files in this folder by their names; nothing where there is no folder.
 
+        :param keeps_others: leave the listings of other folders in memory, for files that are copied next:
+            S3 copies a listed file in one request instead of two. Otherwise a process that runs for long
+            would hold every folder that it ever listed.
         :raises OSError: PermissionError and others. What may not be listed is never taken for empty.
         """
         fs, path = self.fs, self.path
-        # Only of this listing, which another process may have made old: with one at hand, S3 copies a file in
-        # one request instead of two.
-        fs.invalidate_cache(path)
+        fs.invalidate_cache(path if keeps_others else None)  # another process may have made it old
         try:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_gptimg import exceptions
+from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
 from airflow_provider_gptimg.operators.upload import GptImgUploadOperator
 from tests.support.object_store import FOLDER, Bucket, bucket
@@ -178,3 +179,25 @@ def test_a_batch_takes_the_right_to_list_and_not_to_delete(
         (manifest,) = (key for key in store.listing("batch/batch-") if key.endswith(".jsonl"))
         assert [json.loads(line)["status"] for line in store.read(manifest).splitlines()] == ["completed"] * 3
         assert len(emulator.ledger()["submissions"]) == 3
+
+
+def test_a_listed_file_is_copied_in_one_request(store: Bucket) -> None:
+    places = [Place.of(f"{FOLDER}/cache/{name}") / "fox.png" for name in ("aa", "bb")]
+    for place in places:
+        place.put_bytes(b"fox")
+    folders = [Place.of(f"{FOLDER}/cache/{name}") for name in ("aa", "bb")]
+    methods: list[str] = []
+    events = places[0].fs.s3.meta.events
+    events.register("before-send.s3", lambda request, **_: methods.append(request.method))
+
+    def asked_to_copy() -> list[str]:
+        methods.clear()
+        for number, place in enumerate(places):
+            assert place.copy_within(Place.of(f"{FOLDER}/out/{number}.png"))
+        return list(methods)
+
+    for folder in folders:
+        folder.files(keeps_others=True)
+    assert asked_to_copy() == ["PUT", "PUT"]
+    folders[1].files()  # and no other listing stays in memory
+    assert asked_to_copy() == ["HEAD", "PUT", "PUT"]
