@@ -24,12 +24,14 @@ from dev.processes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
-RUN_PROVIDER_CODE = ("scheduler", "triggerer", "standalone")
+LOG_SERVERS = ("scheduler", "triggerer", "celery worker")
+
+RUN_PROVIDER_CODE = (*LOG_SERVERS, "standalone")
 """Components that are worth measuring when tests run under coverage; it would only slow the others."""
 
 
@@ -51,6 +53,7 @@ class AirflowStack:
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         extra_env: Mapping[str, str] | None = None,
         standalone: bool = False,
+        components: Sequence[str] = COMPONENTS,
         startup_timeout: float = 240,
     ) -> None:
         self.home = home
@@ -64,6 +67,7 @@ class AirflowStack:
             evidence=self.log_tails,
             scheduler_log=lambda: (self.logs / "scheduler.log").read_text(errors="replace"),
         )
+        self._components = components
         self._startup_timeout = startup_timeout
         self._env = airflow_environment(
             home,
@@ -102,7 +106,7 @@ class AirflowStack:
             self.start("standalone")
             return
         self.run_command("db", "migrate")
-        for component in COMPONENTS:
+        for component in self._components:
             self.start(component)
 
     def stop_all(self, grace: float = 5.0) -> None:
@@ -131,17 +135,22 @@ class AirflowStack:
 
     # -- components ---------------------------------------------------------------------------------
 
-    def start(self, component: str, name: str | None = None) -> ManagedProcess:
+    def start(
+        self, component: str, name: str | None = None, *, extra_env: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
         """Start a component; another ``name`` makes it a second one beside the first."""
         name = name or component
-        command = [AIRFLOW, component]
-        if component in ("scheduler", "triggerer"):
+        command = [AIRFLOW, *component.split()]
+        if component in LOG_SERVERS:
             command.append("--skip-serve-logs")  # all processes see the same log files
         process = ManagedProcess(
             name,
             command,
             self.logs / f"{name}.log",
-            env=self._env if component in RUN_PROVIDER_CODE else self._unmeasured_env,
+            env={
+                **(self._env if component in RUN_PROVIDER_CODE else self._unmeasured_env),
+                **(extra_env or {}),
+            },
             polite_signal=signal.SIGINT if component == "standalone" else signal.SIGTERM,
         )
         self.processes[name] = process
