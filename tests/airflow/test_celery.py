@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 HERE = Path(__file__).parent
-MADE, STORED, ITEMS = 6, 8, 20
+MADE, STORED, ITEMS = 8, 6, 20
 IMAGES = MADE + STORED + 1 + ITEMS
 SLOTS = 2
 """Tasks at once on one worker."""

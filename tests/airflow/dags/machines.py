@@ -17,11 +17,11 @@ with DAG(
     max_active_tasks=64,
 ):
     made = GptImgGenerateOperator.partial(task_id="made").expand(
-        prompt=[f"Picture {number}" for number in range(6)]
+        prompt=[f"Picture {number}" for number in range(8)]
     )
     stored = GptImgGenerateOperator.partial(
         task_id="stored", output_path=FOLDER + "/stored", reference_images=PHOTO
-    ).expand(prompt=[f"Season {number}" for number in range(8)])
+    ).expand(prompt=[f"Season {number}" for number in range(6)])
     GptImgGenerateOperator(
         task_id="from_results", prompt="All", output_path=FOLDER + "/all", reference_images=stored.output
     )
