@@ -1,7 +1,7 @@
 """Nights of a catalogue with a cache on a local S3 server: an unchanged one, and one with 1 % changed.
 
 The first night is left out: the cache is filled with one picture under the key of each item. The server
-(moto), the emulator and the batch share this machine.
+(moto), the emulator and the batch are processes of their own on this machine.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
 from airflow_provider_gptimg.result import NOTHING_ASKED, MadeBy, StoredImage
 from benchmarks.tables import print_table
 from dev.emulator import EmulatorProcess
-from tests.support.object_store import FOLDER, bucket
+from tests.support.object_store import FOLDER, server_process
 
-HEAD = ("night", "items", "from the cache", "submitted", "looks", "seconds", "peak MiB")
+HEAD = ("night", "items", "from the cache", "submitted", "looks", "seconds", "CPU s", "peak MiB")
 MOST_SECONDS = 120.0
 
 
@@ -38,9 +38,12 @@ def main(arguments: list[str]) -> bool:
     parser.add_argument("--items", type=int, default=10_000)
     count = parser.parse_args(arguments).items
     with tempfile.TemporaryDirectory(prefix="gptimg-bench-") as folder:
-        os.environ.update(bucket().environment)
         options = ("--latency-median", "2", "--rate-limit", "off")
-        with EmulatorProcess(Path(folder) / "emulator.log", *options) as process:
+        with (
+            server_process(Path(folder) / "s3.log") as store,
+            EmulatorProcess(Path(folder) / "emulator.log", *options) as process,
+        ):
+            os.environ.update(store.environment)
             remote = Remote(process.url)
             os.environ["AIRFLOW_CONN_GPTIMG_DEFAULT"] = remote.airflow_connection
             _fill(count)
@@ -101,10 +104,10 @@ def _night(remote: Remote, name: str, count: int, changed: int) -> tuple[Any, ..
         max_tries=0,
         xcom_push=lambda key, value: None,
     )
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.process_time()
     result = operator.execute({"ti": ti})
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, time.process_time() - busy
     after = remote.ledger()["requests"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     submitted, looks = (after[kind] - before[kind] for kind in ("submit", "status"))
-    return (name, result["completed"], result["cached"], submitted, looks, seconds, peak)
+    return (name, result["completed"], result["cached"], submitted, looks, seconds, cpu, peak)

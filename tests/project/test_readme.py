@@ -12,7 +12,7 @@ from tests.support.airflow_versions import new_dag_bag
 from tests.support.documentation import CHECKOUT, PAGES, Block, anchors, blocks, named
 
 README = CHECKOUT / "README.md"
-CHECKED = {"python", "json", "console", "yaml", "toml", "ini"}
+CHECKED = {"python", "json", "console", "yaml", "dockerfile", "toml", "ini"}
 SHOWN = {"text"}
 """Output and messages, which nobody runs."""
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 from moto.server import ThreadedMotoServer
+
+from dev.processes import ManagedProcess, StartupError, free_port, wait_until
 
 BUCKET = "pictures"
 CONN_ID = "store"
@@ -87,6 +92,27 @@ def _server() -> Bucket:
     server.start()
     host, port = server.get_host_and_port()
     return Bucket(f"http://{host}:{port}")
+
+
+@contextmanager
+def server_process(log_file: Path) -> Iterator[Bucket]:
+    """Start a server in a process of its own, for measurements of what its client takes."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "moto.server", "--port", url.rpartition(":")[2]]
+    process = ManagedProcess("s3", command, log_file)
+
+    def answers() -> bool:
+        if not process.running():
+            raise StartupError(f"the S3 server ended:\n{process.tail()}")
+        with suppress(httpx.TransportError):
+            return httpx.get(url).status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+        return False
+
+    try:
+        wait_until(answers, 60, process.tail)
+        yield Bucket(url)
+    finally:
+        process.stop()
 
 
 def bucket() -> Bucket:
