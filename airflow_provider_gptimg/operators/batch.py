@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 from airflow_provider_gptimg.api.balance import said
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.flows import Pace
-from airflow_provider_gptimg.api.models import Pixels
+from airflow_provider_gptimg.api.models import DEFAULT_MODEL, Pixels
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.batch.budget import Budget, check_prices
 from airflow_provider_gptimg.batch.columns import Columns
@@ -30,6 +30,7 @@ from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.batch.remake import Remake
 from airflow_provider_gptimg.batch.runner import Runner
 from airflow_provider_gptimg.compat.task_instance import facts_of, task_instance
+from airflow_provider_gptimg.compat.written_parameters import is_template
 from airflow_provider_gptimg.exceptions import GptImgBatchError, GptImgError, from_api, translated
 from airflow_provider_gptimg.files.names import FileNames, fields_of
 from airflow_provider_gptimg.files.place import Place
@@ -43,6 +44,7 @@ from airflow_provider_gptimg.tasks.base import GptImgTask
 from airflow_provider_gptimg.tasks.caching import cache_of, made_by
 from airflow_provider_gptimg.tasks.nothing import check_nothing
 from airflow_provider_gptimg.tasks.parameters import age, count, dollars, one_of, seconds, templated
+from airflow_provider_gptimg.tasks.request import SENT
 from airflow_provider_gptimg.tasks.templates import templates_named
 from airflow_provider_gptimg.tasks.waiting import DEFER_MARGIN, check_place
 from airflow_provider_gptimg.triggers.batch import GptImgBatchTrigger
@@ -201,6 +203,21 @@ class GptImgBatchOperator(GptImgTask):
         self.poll_interval = seconds("poll_interval", poll_interval)
         self.timeout = seconds("timeout", timeout)
         self.on_ambiguous_submit = one_of("on_ambiguous_submit", on_ambiguous_submit, ("resubmit", "fail"))
+        # What a mapped task is expanded over is refused when it runs, like what a template gives.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            self.check_written()
+
+    def check_written(self) -> None:
+        """Refuse a list of items that no template can change any more.
+
+        The connection is not known: a model that is not named is the service's default.
+
+        :raises GptImgValidationError: naming the items, the field, its value and what is allowed.
+        """
+        is_list = isinstance(self.items, (list, tuple)) and len(self.items) > 0
+        if is_list and not is_template([self.items, *(getattr(self, name) for name in SENT)]):
+            with translated():
+                self._check(self._items("", DEFAULT_MODEL, check_sizes=True))
 
     @property
     def pushed_keys(self) -> frozenset[str]:
@@ -229,20 +246,12 @@ class GptImgBatchOperator(GptImgTask):
                 item=0,
             )
             folder = BatchFolder(self.output_path, ti, self.conn_id, task, self.on_clear)
-            items = Items(
-                self.items,
-                self._defaults(),
-                folder.identity,
-                Columns(self.columns),
-                needs_ids="id" in self._named_by,
-                check_sizes=self.hook.settings.check_sizes,
-            )
-            checked = check(items, has_cache=self.cache_path is not None)
+            settings = self.hook.settings
+            items = self._items(folder.identity, settings.default_model, check_sizes=settings.check_sizes)
+            checked = self._check(items)
             self.hook.log_unchecked(checked.sizes)
             remake = Remake(self.remake, items)
             failures = self._failures = Failures(self._most_failures)
-            if checked.are_too_many(self._most_failures):
-                raise checked.refusal()
             if self.max_cost_usd is not None:
                 check_prices(checked.priced, self.hook.settings.prices)
         if not resumed:
@@ -344,11 +353,18 @@ class GptImgBatchOperator(GptImgTask):
             return None
         return "id" if "id" in self._named_by else "index"
 
-    def _defaults(self) -> dict[str, Any]:
-        model = self.hook.settings.default_model if self.model is None else self.model
-        defaults = {"size": self.size, "resolution": self.resolution, "n": self.n, "model": model}
-        optional = {"reference_images": self.reference_images, "extra_body": self.extra_body}
-        return {**defaults, **{name: value for name, value in optional.items() if value is not None}}
+    def _items(self, identity: str, default_model: str, *, check_sizes: bool) -> Items:
+        given = {"model": default_model}
+        given |= {name: value for name in SENT if (value := getattr(self, name)) is not None}
+        needs_ids = "id" in self._named_by
+        columns = Columns(self.columns)
+        return Items(self.items, given, identity, columns, needs_ids=needs_ids, check_sizes=check_sizes)
+
+    def _check(self, items: Items) -> Checked:
+        checked = check(items, has_cache=self.cache_path is not None)
+        if checked.are_too_many(self._most_failures):
+            raise checked.refusal()
+        return checked
 
     def _rules(self) -> Rules:
         return Rules(

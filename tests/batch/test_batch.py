@@ -262,6 +262,38 @@ def test_refused_when_the_dag_is_parsed(arguments: dict[str, Any], says: str) ->
         GptImgBatchOperator(**{"task_id": "images", "items": ["A fox"], "output_path": "/x", **arguments})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            {"items": ["A fox", {"prompt": "A bear", "size": "4:3"}]},
+            "1 of 2 items are not allowed: item 1: size",
+        ),
+        ({"items": [{"id": "sku-7", "prompt": "A fox", "n": 0}]}, "item 'sku-7': n=0"),
+        ({"items": ["A fox"], "size": "4:3"}, "item 0: size='4:3'"),
+        ({"items": [{"id": "a", "prompt": "A fox"}, {"id": "a", "prompt": "A bear"}]}, "the same id"),
+        ({"items": ["A fox"], "file_name": "{id}.{format}"}, "every item needs one"),
+    ],
+)
+def test_items_in_the_dag_are_refused_when_it_is_parsed(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(exceptions.GptImgValidationError, match=says):
+        GptImgBatchOperator(task_id="images", output_path="/x", **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"items": [{"prompt": "A fox", "size": "{{ params.size }}"}]},
+        {"items": ["A fox"], "size": "4:3", "resolution": "{{ params.resolution }}"},
+        {"items": [{"prompt": "A fox", "size": "4:3"}, "A bear"], "on_item_error": "continue"},
+        {"items": "file:///items.jsonl", "size": "4:3"},
+        {"items": []},
+    ],
+)
+def test_items_that_may_be_right_are_checked_when_the_task_runs(arguments: dict[str, Any]) -> None:
+    GptImgBatchOperator(task_id="images", output_path="/x", **arguments)
+
+
 def test_the_same_in_a_bucket(emulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = bucket()
     for name, value in store.environment.items():

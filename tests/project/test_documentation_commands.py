@@ -6,10 +6,14 @@ import argparse
 import configparser
 import importlib.metadata
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +24,7 @@ from tests.support.documentation import CHECKOUT, PAGES, Block, blocks, named
 MAKEFILE = (CHECKOUT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 DISTRIBUTION = "airflow-provider-gptimg"
+AIRFLOW = importlib.metadata.version("apache-airflow")
 COMMAND = re.compile(r"`((?:\w+=\S+ )?(?:make|pip install|gptimg-emulator|airflow [a-z]+ [a-z]+) [^`]+)`")
 ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 
@@ -43,6 +48,15 @@ def is_setting(section: str, option: str) -> bool:
     from airflow.configuration import conf
 
     return option.lower() in conf.configuration_description[section.lower()]["options"]
+
+
+def said_by_shell(text: str) -> str:
+    """Return what a shell makes of a word, without the variables that were set before."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-c", f'printf %s "{text}"']
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env={**os.environ, "PATH": programs, "RAW": ""}
+    ).stdout
 
 
 class Commands:
@@ -108,7 +122,8 @@ class Commands:
         assert words.pop(0) == "install"
         if "--constraint" in words:
             at = words.index("--constraint")
-            assert words.pop(at + 1) == "$RAW/constraints-$(airflow version)/constraints-3.12.txt"
+            file = f"/constraints-{AIRFLOW}/constraints-{sys.version_info[0]}.{sys.version_info[1]}.txt"
+            assert said_by_shell(words.pop(at + 1)) == file
             words.pop(at)
         for word in words:
             if word == "apache-airflow==$(airflow version)":  # which stays what it is
