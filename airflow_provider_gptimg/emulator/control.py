@@ -76,6 +76,7 @@ def ledger_view(emulator: Emulator) -> dict[str, Any]:
                 "n": task.submission.n,
                 "status": task.status(now),
                 "accepted_at": round(task.accepted_at, 3),
+                "finishes_at": round(task.finishes_at, 3),
                 "billed": dollars(entry.billed),
                 "refunded": dollars(entry.refunded),
                 "polls": entry.polls,

@@ -140,6 +140,7 @@ class LedgerLine(BaseModel):
     n: int
     status: Literal["queued", "in_progress", "completed", "failed"]
     accepted_at: float = Field(description="Unix seconds")
+    finishes_at: float = Field(description="Unix seconds; when its result is there")
     billed: float
     refunded: float
     polls: int = Field(description="Status queries that were answered for it.")
