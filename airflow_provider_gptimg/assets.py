@@ -1,4 +1,4 @@
-"""Assets for the folders that images go to, and the events that say what was put there."""
+"""Assets for folders of images, and events that say which images were stored there."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FIELD = "output_path"
 _ALLOWED = "a folder's URI such as s3://bucket/cards/ or file:///data/cards, or an absolute path"
 _TEMPLATE = re.compile(r"\{[{%#]")
 _SAME_SCHEME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "local": "file"}
-"""Schemes under which Airflow's storages and fsspec open the same thing as under another one."""
+"""Schemes that Airflow's storages and fsspec treat like another scheme."""
 
 
 class EventExtra(TypedDict):
     """The ``extra`` of an asset event: plain JSON, always with every key.
 
     :param uris: where the stored images are; without ``output_path`` the service's URLs.
-    :param sha256: of the stored images, in the order of ``uris``; empty where they are not stored.
-    :param expires_at: when the URLs die (ISO 8601, UTC); None for stored images, which stay.
-    :param prompt: its first 200 characters.
-    :param cost_usd: of the generation, also in each event of an alias that has several folders.
+    :param sha256: hashes of the stored images, in the order of ``uris``; empty if they are not stored.
+    :param expires_at: when the URLs expire (ISO 8601, UTC); None for stored images, which stay.
+    :param prompt: the first 200 characters of the prompt.
+    :param cost_usd: cost of the whole generation, also in each event of an alias that has several folders.
     """
 
     generation_id: str
@@ -53,7 +53,7 @@ class EventExtra(TypedDict):
 
 
 class BatchEventExtra(TypedDict):
-    """The ``extra`` of a batch's asset event: what each image is stands in the manifest."""
+    """The ``extra`` of a batch's asset event. The manifest describes each image."""
 
     manifest: str
     total: int
@@ -71,29 +71,29 @@ def image_asset(
     group: str = "asset",
     extra: dict[str, Any] | None = None,
 ) -> Asset:
-    """Return the Asset for a folder of images, the same one however the folder is written.
+    """Return the Asset for a folder of images. All ways to write the folder give the same Asset.
 
-    A connection id in the URI is no part of the asset: it says how to get there, not where.
-    An asset is known by name and URI together, and Airflow lets one URI have one name: where a folder
-    is given a ``name``, give it the same everywhere.
+    A connection id in the URI is not part of the asset: it says how to get there, not where it is.
+    Airflow identifies an asset by name and URI together, and allows one name for each URI. If you give a
+    folder a ``name``, use the same name everywhere.
 
-    :param output_path: the part of an operator's ``output_path`` that no template changes.
-    :param name: how Airflow's UI calls it; its URI by default.
-    :raises GptImgValidationError: for a template, a relative path, or what no URI can say.
-    :raises ValueError: what Airflow's own ``Asset`` refuses.
+    :param output_path: the fixed part of an operator's ``output_path``, without templates.
+    :param name: the asset's name in Airflow's UI; by default its URI.
+    :raises GptImgValidationError: for a template, a relative path, or a path that no URI can express.
+    :raises ValueError: if Airflow's own ``Asset`` refuses a value.
     """
     uri = location(output_path)
     return Asset(name=uri if name is None else name, uri=uri, group=group, extra=extra)
 
 
 def location(path: object) -> str:
-    """Return the one way to write where a file or folder is: a URI without connection id.
+    """Return the canonical URI of a file or folder, without a connection id.
 
-    Object keys are kept as they are, because to a bucket ``a//b`` and ``a/b`` are two things.
+    Object keys are kept as they are, because for a bucket ``a//b`` and ``a/b`` are different.
 
     :param path: an absolute path, or a URI that ``ObjectStoragePath`` opens; text, ``Path`` or
         ``ObjectStoragePath``.
-    :raises GptImgValidationError: if it is neither, or if Airflow's ``Asset`` would cut or reorder it.
+    :raises GptImgValidationError: if it is none of these, or if Airflow's ``Asset`` would cut or reorder it.
     """
     if isinstance(path, (os.PathLike, ObjectStoragePath)):
         path = str(path)
@@ -121,7 +121,7 @@ def location(path: object) -> str:
 
 
 def images_by_folder(result: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the stored images of a result by the folder they lie in, as :func:`location` writes it."""
+    """Return a result's stored images by folder, with the folder as :func:`location` writes it."""
     folders: dict[str, list[Mapping[str, Any]]] = {}
     for image in result.get("images") or ():
         if uri := image.get("uri"):
@@ -130,13 +130,13 @@ def images_by_folder(result: Mapping[str, Any]) -> dict[str, list[Mapping[str, A
 
 
 def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]) -> None:
-    """Say in the event of every outlet which images there are now; Airflow sends it with the success.
+    """Write into the event of every outlet which images there are. Airflow sends it when the task succeeds.
 
-    What the DAG's author put into an event's ``extra`` stays, also under a key of ours. An
-    ``AssetAlias`` gets an event for every folder that images were stored in. Whatever goes wrong is
-    only logged: the images are paid for, and their task must not fail for a note about them.
+    Values that the DAG's author put into an event's ``extra`` stay, even under one of our keys. An
+    ``AssetAlias`` gets an event for every folder in which images were stored. Errors are only logged: the
+    images are paid for, and a failed note about them must not fail the task.
 
-    :param outlets: the task's; those without events of their own (such as ``File``) are left alone.
+    :param outlets: the task's outlets. Outlets without events (such as ``File``) are skipped.
     :param result: a :class:`~airflow_provider_gptimg.result.Result`, or the result of a batch.
     """
     for outlet in outlets:
@@ -155,7 +155,7 @@ def announce(context: Context, outlets: Iterable[Any], result: Mapping[str, Any]
 
 
 def event_extra(result: Mapping[str, Any]) -> EventExtra | BatchEventExtra:
-    """Return what an asset event says of a result."""
+    """Return the ``extra`` of an asset event for a result."""
     if "manifest" in result:
         return cast("BatchEventExtra", {name: result[name] for name in BatchEventExtra.__annotations__})
     hashes = [image["sha256"] for image in result["images"] if "uri" in image]

@@ -3,10 +3,10 @@
 ::
 
     AirflowException
-    └── GptImgError                                 everything this provider raises
-        ├── GptImgFinalError                        a retry cannot mend it: the task fails at once
+    └── GptImgError                                 all errors of this provider
+        ├── GptImgFinalError                        a retry cannot fix it: the task fails at once
         │   ├── GptImgValidationError               a bad parameter; nothing was sent (also ValueError)
-        │   ├── GptImgBadRequestError               400, 413 and their like
+        │   ├── GptImgBadRequestError               400, 413 and similar
         │   ├── GptImgAuthenticationError           401
         │   ├── GptImgQuotaError                    402
         │   ├── GptImgPermissionError               403
@@ -14,20 +14,20 @@
         │   ├── GptImgModelUnavailableError         503, no such model or no channel for it
         │   ├── GptImgRejectedError                 a person rejected the images
         │   ├── GptImgCostLimitError                max_cost_usd of a batch is reached
-        │   └── GptImgUndecidedSubmissionError      accepted or not? and paying again was ruled out
-        ├── GptImgServiceError                      the service or the way to it; a retry may help
+        │   └── GptImgUndecidedSubmissionError      accepted or not? the task may not pay again
+        ├── GptImgServiceError                      the service or the network failed; a retry may help
         │   ├── GptImgNotFoundError                 404
         │   ├── GptImgRateLimitError                429
         │   ├── GptImgUnavailableError              5xx, no connection, a broken one
         │   ├── GptImgMalformedAnswerError          HTML, empty, truncated, not an object
         │   └── GptImgAmbiguousSubmissionError      accepted or not? a retry looks again
-        ├── GptImgBatchError                        items of a batch failed; a retry makes what is missing
+        ├── GptImgBatchError                        items of a batch failed; a retry makes the missing ones
         ├── GptImgReferenceError                    a reference image could not be read; nothing was paid
         └── GptImgGenerationError                   about a generation that was accepted
             ├── GptImgGenerationFailedError         it failed at the service, which refunds it
             ├── GptImgNoImagesError                 completed, but without any image
             ├── GptImgExpiredError                  completed, but its images are gone
-            ├── GptImgDownloadError                 an image could not be fetched, or is a wrong one
+            ├── GptImgDownloadError                 an image could not be fetched, or is wrong
             ├── GptImgStorageError                  an image could not be stored
             └── GptImgTimeoutError                  not finished within the time limit
                 └── GptImgSensorTimeoutError        the same in a sensor (also AirflowSensorTimeout)
@@ -50,22 +50,22 @@ from airflow_provider_gptimg.compat.imports import (
 
 
 class GptImgError(AirflowException):
-    """Everything this provider raises.
+    """The base class of all exceptions of this provider.
 
-    :param generation_id: the generation it is about, None before there is one.
-    :param status: HTTP status of the service's answer, None where there was none.
+    :param generation_id: the id of the generation, or None before there is one.
+    :param status: the HTTP status of the service's answer, or None if there was no answer.
     :param code: the service's own error code.
-    :param field: the parameter that is not allowed, of a :class:`GptImgValidationError`.
+    :param field: for a :class:`GptImgValidationError`, the parameter that is not allowed.
     """
 
     is_left: bool = False
-    """Whether the task has left it in its XCom ``error``."""
+    """Whether the task has pushed this error as its XCom ``error``."""
 
     cost_usd: float | None = None
-    """What the generation cost, as in a result, after a task failed with it: 0.0 after a refund."""
+    """What the generation cost, as in a result; 0.0 after a refund. Set when a task has failed with it."""
 
     images_url: str | None = None
-    """Where the task's pictures are in Airflow's UI, after a task failed with it."""
+    """The address of the task's pictures in Airflow's UI. Set when a task has failed with it."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class GptImgError(AirflowException):
 
     @property
     def reason(self) -> str:
-        """The reason in one word such as ``quota`` or ``timeout``; few enough to be a metric's label."""
+        """The reason in one word, such as ``quota`` or ``timeout``. Metrics have it as a label."""
         return next((kind for kind, its in _CLASSES.items() if isinstance(self, its)), Kind.UNAVAILABLE).value
 
 
 class GptImgFinalError(GptImgError, AirflowFailException):
-    """A retry cannot mend it, so the task fails at once."""
+    """A retry cannot fix the error, so the task fails at once."""
 
 
 class GptImgValidationError(GptImgFinalError, ValueError):
@@ -113,7 +113,7 @@ class GptImgPermissionError(GptImgFinalError):
 
 
 OF_THE_KEY = (GptImgAuthenticationError, GptImgQuotaError, GptImgPermissionError)
-"""What the service refuses because of who asks."""
+"""The service refuses these because of the key or its account."""
 
 
 class GptImgContentPolicyError(GptImgFinalError):
@@ -125,11 +125,11 @@ class GptImgModelUnavailableError(GptImgFinalError):
 
 
 class GptImgCostLimitError(GptImgFinalError):
-    """A batch has reached its ``max_cost_usd``; a higher limit and a Clear go on."""
+    """A batch has reached its ``max_cost_usd``. Raise the limit and clear the task to go on."""
 
 
 class GptImgRejectedError(GptImgFinalError):
-    """A person rejected the images; a Clear of the task that made them makes others, and asks again."""
+    """A person rejected the images. Clear the task that made them: it makes new ones, and asks again."""
 
 
 class GptImgUndecidedSubmissionError(GptImgFinalError):
@@ -137,7 +137,7 @@ class GptImgUndecidedSubmissionError(GptImgFinalError):
 
 
 class GptImgServiceError(GptImgError):
-    """The service or the way to it failed; a retry may help."""
+    """The service or the network failed; a retry may help."""
 
 
 class GptImgNotFoundError(GptImgServiceError):
@@ -161,7 +161,7 @@ class GptImgAmbiguousSubmissionError(GptImgServiceError):
 
 
 class GptImgBatchError(GptImgError):
-    """Items of a batch failed; a retry goes on with what is missing."""
+    """Items of a batch failed; a retry makes the missing ones."""
 
 
 class GptImgReferenceError(GptImgError):
@@ -169,11 +169,11 @@ class GptImgReferenceError(GptImgError):
 
 
 class GptImgGenerationError(GptImgError):
-    """About a generation that was accepted."""
+    """An error of a generation that the service had accepted."""
 
 
 class GptImgGenerationFailedError(GptImgGenerationError):
-    """The generation failed at the service, which refunds it; a retry submits another."""
+    """The generation failed at the service, which refunds it; a retry submits again."""
 
 
 class GptImgNoImagesError(GptImgGenerationError):
@@ -185,15 +185,15 @@ class GptImgExpiredError(GptImgGenerationError):
 
 
 class GptImgDownloadError(GptImgGenerationError):
-    """An image could not be fetched, or is not the image it should be; a retry fetches it again, unpaid."""
+    """An image could not be fetched, or is wrong. A retry fetches it again and pays nothing."""
 
 
 class GptImgStorageError(GptImgGenerationError):
-    """An image could not be stored; a retry fetches and stores it again, unpaid."""
+    """An image could not be stored. A retry fetches and stores it again, and pays nothing."""
 
 
 class GptImgTimeoutError(GptImgGenerationError):
-    """The generation did not finish within the time limit; a retry looks at it again, unpaid."""
+    """The generation did not finish within the time limit. A retry looks at it again and pays nothing."""
 
 
 class GptImgSensorTimeoutError(GptImgTimeoutError, AirflowSensorTimeout):
@@ -227,7 +227,7 @@ _CLASSES: dict[Kind, type[GptImgError]] = {
 
 
 def from_api(error: ApiError) -> GptImgError:
-    """Return the provider's exception for an error of the service or of the way to it."""
+    """Return the provider's exception for an error of the service or the network."""
     return _CLASSES[error.kind](
         str(error),
         generation_id=error.generation_id,
@@ -238,7 +238,7 @@ def from_api(error: ApiError) -> GptImgError:
 
 
 def named(error: Exception, generation_id: str) -> GptImgError:
-    """Return an error of a wait as one that says which generation it is about, and what becomes of it."""
+    """Return an error that also names the generation, and says what happens to it."""
     if isinstance(error, GptImgError):
         if error.generation_id is not None:
             return error
@@ -256,7 +256,7 @@ def named(error: Exception, generation_id: str) -> GptImgError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn errors of the service's protocol, which knows no Airflow, into the provider's own."""
+    """Turn errors of the service's protocol, which does not know Airflow, into the provider's exceptions."""
     try:
         yield
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""Links on the pages of task instances, which lead into the gallery."""
+"""Links from the pages of task instances into the gallery."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 MOST_PICTURES = 10
-"""Pictures that have a link of their own. Airflow keeps an XCom for each link that a running task has."""
+"""The most pictures with their own link. Airflow keeps an XCom for each link of a running task."""
 
 
 class ImagesLink(BaseOperatorLink):
-    """Leads to the pictures that a task instance made."""
+    """A link to the pictures that a task instance made."""
 
     name = "Images"
 
     def get_link(self, operator: BaseOperator | Any, *, ti_key: Any) -> str:
-        """Return the address, relative to Airflow's own so that it holds wherever Airflow lives.
+        """Return the address, relative to Airflow's own, so that it works wherever Airflow runs.
 
         :param ti_key: the running task instance.
         """
@@ -35,9 +35,9 @@ class ImagesLink(BaseOperatorLink):
 
 
 class PictureLink(BaseOperatorLink):
-    """Leads to one picture of a task instance: stored, at the service, still coming or failed.
+    """A link to one picture of a task instance. It may be stored, at the service, still coming, or failed.
 
-    :param index: its index in its generation.
+    :param index: the picture's index in its generation.
     """
 
     def __init__(self, index: int = 0) -> None:
@@ -45,12 +45,12 @@ class PictureLink(BaseOperatorLink):
 
     @property
     def name(self) -> str:
-        """What the link is called in the UI."""
+        """The link's label in the UI."""
         return f"Image {self.index + 1}"
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps the address."""
+        """The XCom key under which Airflow keeps the address."""
         return f"_link_PictureLink_{self.index}"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
@@ -65,7 +65,8 @@ class PictureLink(BaseOperatorLink):
 def links_of(pictures: object = MOST_PICTURES) -> tuple[BaseOperatorLink, ...]:
     """Return the links of a task.
 
-    :param pictures: how many it makes; anything but a number, such as a template, means "not known yet".
+    :param pictures: how many the task makes. A value that is no number, such as a template, means that it is
+        not known yet.
     """
     if not HAS_PLUGIN_PAGES:
         return ()
@@ -74,7 +75,7 @@ def links_of(pictures: object = MOST_PICTURES) -> tuple[BaseOperatorLink, ...]:
 
 
 def images_url(ti: Any) -> str | None:
-    """Return the whole address of a task instance's pictures; of its log where there are no pages of them."""
+    """Return the full address of a task instance's pictures, or of its log if there is no gallery."""
     if not HAS_PLUGIN_PAGES:
         return getattr(ti, "log_url", None)
     base = conf.get("api", "base_url", fallback="/")
@@ -82,10 +83,10 @@ def images_url(ti: Any) -> str | None:
 
 
 def picture_address(ti_key: Any, item: int, index: int, version: str, query: dict[str, str]) -> str:
-    """Return where the gallery sends a picture of a task instance, relative to Airflow's own address.
+    """Return the address of a picture in the gallery, relative to Airflow's own address.
 
     :param ti_key: the running task instance.
-    :param version: changes where the picture does, so that no browser shows an older one.
+    :param version: changes together with the picture, so that no browser shows an older one.
     :param query: see the gallery's route.
     """
     address = f"{_place('gptimg/dags', ti_key)}/{ti_key.map_index}/pictures/{item}/{index}"

@@ -1,4 +1,4 @@
-"""The result of a generation as it goes downstream: one plain JSON dict, however it was waited for."""
+"""The result of a generation as it goes downstream: a plain JSON dict, the same for every way to wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_gptimg.api.prices import DEFAULT_PRICES, Prices, price_of
 from airflow_provider_gptimg.api.request import GenerationRequest
 
 PROMPT_CHARACTERS = 200
-"""XCom is for small things: so much of a prompt goes into it."""
+"""The most characters of a prompt in an XCom, because XCom is for small values."""
 
 
 class Image(TypedDict):
@@ -25,7 +25,7 @@ class Image(TypedDict):
 
 
 class StoredImage(Image):
-    """One image of a result that was stored: where, its SHA-256, bytes, and width and height in pixels."""
+    """One stored image of a result: its URI, SHA-256, bytes, and width and height in pixels."""
 
     uri: str
     sha256: str
@@ -36,7 +36,7 @@ class StoredImage(Image):
 
 
 class MadeBy(TypedDict):
-    """The task instance that made an image; ``map_index`` is -1 where it was not mapped."""
+    """The task instance that made an image; ``map_index`` is -1 if the task was not mapped."""
 
     dag_id: str
     run_id: str
@@ -46,11 +46,11 @@ class MadeBy(TypedDict):
 
 class _OfTheCache(TypedDict, total=False):
     made_by: MadeBy | None
-    """Of a result that is ``cached``: who paid for it. None if that is no longer known."""
+    """If the result is ``cached``: the task that paid for it, or None if that is no longer known."""
 
 
 class Result(_OfTheCache):
-    """What a finished generation hands downstream (XCom ``return_value``); times are ISO 8601, UTC."""
+    """What a finished generation hands downstream (XCom ``return_value``). Times are ISO 8601, UTC."""
 
     generation_id: str
     status: str
@@ -65,21 +65,21 @@ class Result(_OfTheCache):
     expires_at: str | None
     submissions: int | None
     missing: int
-    """Images that were asked for, and that a completed generation does not have; normally 0."""
+    """How many of the requested images a completed generation does not have; normally 0."""
     cost_usd: float | None
-    """US dollars of this generation: what the service says, else its price; None if neither is known."""
+    """Cost in US dollars: what the service says, else the price, or None if neither is known."""
     cost_estimated: bool
-    """Whether ``cost_usd`` is the price by the connection's ``prices``, because the service does not say."""
+    """Whether ``cost_usd`` comes from the connection's ``prices``, because the service names no cost."""
     cached: bool
-    """Whether it was taken from images that were made before, and nothing was paid."""
+    """Whether the images came from the cache, so that nothing was paid."""
 
 
 Store = Callable[[int, str], StoredImage]
-"""Stores the image at an index of a result and its URL, and returns what a result says of it."""
+"""Stores an image, given its index and its URL, and returns its entry for the result."""
 
 
 class Asked(TypedDict):
-    """The part of a result that only the task which submitted knows."""
+    """The part of a result that only the submitting task knows."""
 
     model: str | None
     prompt: str | None
@@ -87,15 +87,15 @@ class Asked(TypedDict):
     resolution: str | None
     submissions: int | None
     n: int | None
-    """Images that were asked for. What an older version kept has no such key."""
+    """The number of requested images. Values that an older version kept do not have this key."""
 
 
 NOTHING_ASKED = Asked(model=None, prompt=None, size=None, resolution=None, submissions=None, n=None)
-"""For a generation that is known by its id only."""
+"""For a generation if only its id is known."""
 
 
 def asked(request: GenerationRequest, submissions: int) -> Asked:
-    """Return what a result repeats of its request."""
+    """Return the part of a request that its result repeats."""
     return Asked(
         model=request.model,
         prompt=request.prompt[:PROMPT_CHARACTERS],
@@ -107,7 +107,7 @@ def asked(request: GenerationRequest, submissions: int) -> Asked:
 
 
 def asked_in(result: str | Mapping[str, Any]) -> Asked:
-    """Return the same part of a result that another task handed on; nothing if only an id is given."""
+    """Return the same part of another task's result, or ``NOTHING_ASKED`` if only an id is given."""
     if isinstance(result, str):
         return NOTHING_ASKED
     return Asked(
@@ -124,13 +124,13 @@ TEXT_OF_A_VALUE = (
     "this is the text of a dict or list: set render_template_as_native_obj=True on the DAG, or pass the "
     "upstream task's output itself"
 )
-"""What is wrong with a value that begins with a bracket."""
+"""The message for a value that begins with a bracket."""
 
 
 def generation_id_in(given: object) -> str:
-    """Return the id of a generation, given as it is or in a result dict.
+    """Return the id of a generation, from a plain id or a result dict.
 
-    :raises ApiError: kind INVALID where there is none.
+    :raises ApiError: kind INVALID if there is no id.
     """
     generation_id = given.get("generation_id") if isinstance(given, Mapping) else given
     # A template renders a missing XCom as the text "None".
@@ -146,7 +146,7 @@ def generation_id_in(given: object) -> str:
 def result_of(
     generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
 ) -> Result:
-    """Return the result of a generation in whatever state it is, after storing its images if asked to."""
+    """Return the result of a generation in any state. If ``store`` is given, store its images first."""
     cost, is_estimated = cost_of(generation, asked, prices)
     images: list[Image] | list[StoredImage]
     if store is None:
@@ -178,7 +178,7 @@ def result_of(
 def cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float | None, bool]:
     """Return what a generation cost in US dollars, and whether that is an estimate (contract: What it cost).
 
-    :param prices: of the account, for an answer that does not say it.
+    :param prices: the account's prices, for an answer that names no cost.
     """
     if generation.cost_usd is not None and generation.is_final:
         return generation.cost_usd, False
@@ -190,16 +190,16 @@ def cost_of(generation: Generation, asked: Asked, prices: Prices) -> tuple[float
 
 
 def list_price(result: Result, prices: Prices) -> float | None:
-    """Return what the images of a result would cost by the account's prices; None if they are not known."""
+    """Return what a result's images would cost at the account's prices, or None if that is not known."""
     return price_of(prices, result["model"], result["resolution"], len(result["images"]))
 
 
 def collect(
     generation: Generation, asked: Asked, store: Store | None = None, *, prices: Prices = DEFAULT_PRICES
 ) -> Result:
-    """Return the result of a generation that is over, after storing its images if asked to.
+    """Return the result of a finished generation. If ``store`` is given, store its images first.
 
-    :raises ApiError: FAILED, NO_IMAGES, EXPIRED; whatever ``store`` raises. It names the generation.
+    :raises ApiError: FAILED, NO_IMAGES, EXPIRED, and what ``store`` raises. It names the generation.
     """
     try:
         if generation.completed().is_expired(time.time()):
@@ -210,7 +210,7 @@ def collect(
 
 
 def shortfall(result: Result) -> str | None:
-    """Return the line for a log where a completed generation has fewer images than asked for, else None."""
+    """Return a log line if a completed generation has fewer images than requested, else None."""
     if not result["missing"]:
         return None
     return (
@@ -226,14 +226,14 @@ def _missing(generation: Generation, asked: Asked) -> int:
 
 
 def submitted_at_in(given: object) -> float | None:
-    """Return when a generation was submitted, in Unix seconds, where a result dict that names it says so."""
+    """Return when a generation was submitted, in Unix seconds, or None if the given value does not say."""
     return moment_in(given, "created_at")
 
 
 def moment_in(given: object, name: str) -> float | None:
-    """Return a time of a result dict in Unix seconds; None where it says none.
+    """Return a time from a result dict in Unix seconds, or None if it has no such time.
 
-    :param name: such as ``created_at`` or ``expires_at``.
+    :param name: the key, such as ``created_at`` or ``expires_at``.
     """
     text = given.get(name) if isinstance(given, Mapping) else None
     try:

@@ -1,4 +1,4 @@
-"""``@task.gptimg``: the function says what to draw, the task makes the images."""
+"""``@task.gptimg``: a function returns the prompt, and the task makes the images."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=Request | Coroutine[Any, Any, Request])
 
     class GptImgTask(_TaskDecorator[P, R, GptImgDecoratedOperator]):
-        """A decorated function as type checkers see it; what it is at runtime is Airflow's own class.
+        """A decorated function as type checkers see it. At runtime it is Airflow's own class.
 
-        Unlike what ``airflow.sdk`` declares of its decorators, the result has ``["urls"]``.
+        Here the result has ``["urls"]``, which the types of ``airflow.sdk`` do not declare.
         """
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> PlainXComArg:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
             ...
 
         def partial(self, **kwargs: Any) -> GptImgTask[P, R]:
-            """Fix arguments of the function, to map over others."""
+            """Fix some arguments of the function, to map over the others."""
             ...
 
         def expand(self, **map_kwargs: OperatorExpandArgument) -> PlainXComArg:
@@ -98,8 +98,8 @@ def gptimg_task(
 ) -> Any:
     """Make images with the prompt, or the request, that a function returns.
 
-    ``@task.gptimg``, bare or with the arguments of
-    :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`, and of any operator::
+    Use ``@task.gptimg`` without arguments, or with the arguments of
+    :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` and of any operator::
 
         @task.gptimg(size="16:9", resolution="2K", output_path="s3://covers/{{ ds }}/")
         def cover(title: str, ds: str | None = None):
@@ -110,9 +110,10 @@ def gptimg_task(
     :param python_callable: returns a prompt, or a dict with ``prompt`` and any of ``size``, ``resolution``,
         ``n``, ``model``, ``reference_images``, ``extra_body``, ``output_path``, ``file_name``. It may be an
         ``async def``.
-    :param multiple_outputs: True makes every key of the result an XCom of its own; it is never inferred
-        from the function, whose return value is the request, not the result.
-    :raises GptImgValidationError: when it runs, if the function returns anything else; nothing was sent.
+    :param multiple_outputs: True makes every key of the result a separate XCom. This is never inferred
+        from the function, because the function returns the request and not the result.
+    :raises GptImgValidationError: in the running task, if the function returns anything else; nothing was
+        sent.
     """
     return task_decorator_factory(
         python_callable=python_callable,

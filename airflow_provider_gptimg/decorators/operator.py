@@ -1,4 +1,4 @@
-"""The operator behind ``@task.gptimg``: it calls a function, and makes the images that this asks for."""
+"""The operator behind ``@task.gptimg``: it calls a function, and makes the images that it returns."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _SHOWN = 200
-"""Characters of a wrong value that go into a message, at most."""
+"""The most characters of a wrong value that a message shows."""
 
 
 class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
-    """Calls the function, and makes the images that it asks for.
+    """Calls the function, and makes the images that the function asks for.
 
     Takes the arguments of :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`,
-    without ``prompt``. What the function returns goes before what they declare, and is rendered as
-    templates, as ``@task.bash`` does it: return ``airflow.sdk.literal(text)`` for a text from elsewhere,
-    or whoever wrote it can read whatever templates can.
+    except for ``prompt``. Fields that the function returns replace these arguments. The return value is
+    rendered as a template, as with ``@task.bash``. For a text from elsewhere, return
+    ``airflow.sdk.literal(text)``. Otherwise whoever wrote it can read everything that templates can read.
 
-    An image is paid for once although the function may return another prompt each time: the identity is
-    made of what the decorator declares. From Airflow 3.3 on, a retry goes on with what the function
-    returned to the first attempt. Before, it calls the function again: where images are paid for
-    already, they are the result, which then names another prompt than theirs.
+    You pay for an image once, even if the function returns another prompt each time, because the identity
+    is made from the decorator's arguments. From Airflow 3.3 on, a retry uses what the function returned to
+    the first attempt. Before, a retry calls the function again. If images are already paid, the task returns
+    them, and the result then names the new prompt instead of theirs.
     """
 
     template_fields: Sequence[str] = (
@@ -84,19 +84,19 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def check_written(self) -> None:
-        """Refuse nothing yet: what the function returns may be anything, and goes before what is declared."""
+        """Check nothing yet, because the function's return value can replace every argument."""
 
     def execute(self, context: Context) -> Any:
-        """Call the function, then submit, wait and hand on.
+        """Call the function, then submit, wait, and return the result.
 
-        :raises GptImgValidationError: if the function returns no request, or a wrong one; nothing was sent.
+        :raises GptImgValidationError: if the function returns no valid request; nothing was sent.
         :raises GptImgError: see :mod:`airflow_provider_gptimg.exceptions`.
         """
         # Not the method of DecoratedOperator, which would hand on what the function returns.
         return GptImgGenerateOperator.execute(self, context)
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
-        """Ask the function what to make, then go the same way as every other task."""
+        """Ask the function what to make, then do the same as the generate operator."""
         attempt = self.open_attempt(context, resumed=resumed)
         declared = TaskRequest.of(self)
         # The function may return something else in a retry, so the identity is made of what is declared.
@@ -137,7 +137,7 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
             return wanted.checked(self.hook.settings)
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
-        """Return the result of a generation that is over, and note that it was given."""
+        """Return the result of a finished generation, and note that it was given."""
         wanted = TaskRequest.of(self).with_fields(kept.returned or {})
         self._show(kept.returned or {})
         self._show(kept.asked)

@@ -1,4 +1,4 @@
-"""What a decorated function returned, kept for the attempts that go on with it."""
+"""Keeps what a decorated function returned, for later attempts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ KEY = "gptimg_returned"
 
 
 class ReturnedRequests:
-    """Keeps what a task instance's function returned. Every failure is logged, none is raised.
+    """Keeps what a task instance's function returned. Failures are logged and never raised.
 
-    :param store: the task state store, None on an Airflow without one.
+    :param store: the task state store, or None if this Airflow has none.
     :param log: a logger.
     """
 
@@ -23,9 +23,9 @@ class ReturnedRequests:
         self._log = log
 
     def recall(self, digest: str) -> Mapping[str, Any] | None:
-        """Return what :meth:`keep` stored of the same identity, None where there is nothing.
+        """Return what :meth:`keep` stored for the same identity, or None.
 
-        :param digest: of the identity.
+        :param digest: the identity's digest.
         """
         if self._store is None:
             return None
@@ -37,7 +37,7 @@ class ReturnedRequests:
             return None
 
     def keep(self, digest: str, returned: Mapping[str, Any]) -> None:
-        """Store what the function returned, before anything is paid for it."""
+        """Store what the function returned. Call this before anything is paid."""
         if self._store is None:
             return
         try:
@@ -46,7 +46,7 @@ class ReturnedRequests:
             self._say("written", error)
 
     def forget(self) -> None:
-        """Ask the function again in the next attempt."""
+        """Forget it, so that the next attempt asks the function again."""
         if self._store is None:
             return
         try:

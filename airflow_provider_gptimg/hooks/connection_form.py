@@ -1,4 +1,4 @@
-"""The connection form as Airflow 3.0 and 3.1 ask for it; from 3.2 on they read the provider info."""
+"""The connection form for Airflow 3.0 and 3.1. From 3.2 on Airflow reads the provider info instead."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KINDS = {
 
 
 def label_of(field: str) -> str:
-    """Return what a field of the connection is called in the form."""
+    """Return a connection field's label in the form."""
     if field in CONN_FIELDS:
         return str(CONN_FIELDS[field]["label"])
     return str(UI_FIELD_BEHAVIOUR["relabeling"].get(field, field))
 
 
 def field_behaviour() -> dict[str, Any]:
-    """Return the standard fields: which are hidden, what they are called, what is shown while empty."""
+    """Return the standard fields: which ones are hidden, their labels, and their placeholders."""
     return {
         "hidden_fields": UI_FIELD_BEHAVIOUR["hidden-fields"],
         "relabeling": UI_FIELD_BEHAVIOUR["relabeling"],
@@ -35,7 +35,7 @@ def field_behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """Return the fields of the extra as WTForms fields; none where WTForms is not installed."""
+    """Return the fields of the extra as WTForms fields, or none if WTForms is not installed."""
     try:
         wtforms, validators = import_module("wtforms"), import_module("wtforms.validators")
     except ImportError:

@@ -1,4 +1,4 @@
-"""What went wrong with a connection, for people who fill in a form rather than read code."""
+"""Explains connection errors to people who fill in a form and do not read code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from airflow_provider_gptimg.hooks.connection_form import label_of
 from airflow_provider_gptimg.provider_info import CONN_FIELDS
 
 LONGEST = 5.0
-"""Seconds that a test waits for the next bytes, a quarter of what it takes at most: somebody is looking."""
+"""Seconds that a test waits for the next bytes, a quarter of its longest time. Somebody is waiting for it."""
 
 MASKED = "***"
-"""What Airflow shows instead of a secret. The Test button of Airflow 3.0 sends it back as if it were one."""
+"""Airflow shows this instead of a secret. The Test button of Airflow 3.0 sends it back as the key."""
 
 
 def examined(settings: Settings, extra: Iterable[str] = ()) -> tuple[bool, str]:
-    """Ask once for the balances, which is free; return whether images can be made, and what to know.
+    """Ask once for the balances, free of charge. Return whether images can be made, and a message.
 
-    :param extra: the names that the connection's extra holds.
+    :param extra: the names in the connection's extra.
     """
     if settings.api_key == MASKED:
         return False, _MASKED_KEY.format(password=label_of("password"), masked=MASKED)
@@ -54,12 +54,12 @@ def _judged(balance: Balance, url: str) -> tuple[bool, str]:
 
 
 def field_reason(field: str | None, message: str) -> str:
-    """Return the reason for a field whose value is not allowed, by the name that it has in the form."""
+    """Return the message for a field whose value is not allowed, with the field's label in the form."""
     return f'Field "{label_of(field)}": {message}' if field else message
 
 
 def reason(error: ApiError, settings: Settings) -> str:
-    """Return what to do about an error of a connection test, and the error itself."""
+    """Return what to do about an error of a connection test, followed by the error itself."""
     if error.kind is Kind.INVALID:
         return field_reason(error.field, error.message)
     if error.kind is Kind.UNREACHABLE:

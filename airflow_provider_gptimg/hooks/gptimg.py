@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection turned into calls of the image service."""
+"""The hook, which calls the image service with an Airflow connection."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from airflow_provider_gptimg.hooks import connection_form, diagnosis
 from airflow_provider_gptimg.hooks.shared import buckets_for, schedules_for, settings_of, shared_client
 
 WAIT_LIMIT = 1800.0
-"""Seconds a wait may take unless told otherwise: 4K has been seen to take minutes (contract: Status)."""
+"""Default for the seconds that a wait may take: 4K has been seen to take minutes (contract: Status)."""
 
 PATIENCE = 600.0
-"""Seconds for which one call waits out answers that say "later" (429)."""
+"""Seconds that one call keeps waiting when the service answers "later" (429)."""
 
 
 class GptImgHook(BaseHook):
@@ -49,7 +49,7 @@ class GptImgHook(BaseHook):
         self.conn_id = conn_id
         self._submitted: dict[str, float] = {}
         self.interruption = Interruption()
-        """Ends what this hook waits for, from a signal handler such as an operator's ``on_kill``."""
+        """Ends this hook's waits, from a signal handler such as an operator's ``on_kill``."""
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -70,23 +70,23 @@ class GptImgHook(BaseHook):
         return _settings(self.get_connection(self.conn_id))
 
     def get_conn(self) -> SyncClient:
-        """Return a client for the connection; close it, or use it in a ``with``."""
+        """Return a client for the connection. Close it, or use it in a ``with``."""
         with translated():
             return SyncClient(
                 self.settings, buckets=buckets_for(self.settings), interruption=self.interruption
             )
 
     def run(self, flow: Flow[T]) -> T:
-        """Drive a flow of the service's protocol to its end.
+        """Run a flow of the service's protocol to its end.
 
-        :raises GptImgError: whatever went wrong.
+        :raises GptImgError: if anything went wrong.
         """
         with translated(), self.get_conn() as client:
             return client.run(flow)
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncClient]:
-        """Give the client that all triggers of this process with this connection share.
+        """Return the client that all triggers of this process share for this connection.
 
         :raises GptImgValidationError: if the connection is not usable.
         """
@@ -110,22 +110,22 @@ class GptImgHook(BaseHook):
     ) -> Generation:
         """Submit one generation, which is billed, and return it as accepted.
 
-        Sent again only where the service surely did not accept it. Nothing here looks whether it was
-        submitted before: that is what the operator does. After a :class:`GptImgUnavailableError` or a
-        :class:`GptImgMalformedAnswerError` it may have been accepted, and billed, all the same: look it up
+        The hook sends it again only if the service surely did not accept it. The hook does not look for an
+        earlier submission. The operators do that. After a :class:`GptImgUnavailableError` or a
+        :class:`GptImgMalformedAnswerError` the service may still have accepted and billed it. Look it up
         by ``client_business_id`` before you submit again.
 
-        :param size: aspect ratio such as ``16:9``, or for some models pixels such as ``1536x1024``.
+        :param size: the aspect ratio, such as ``16:9``. Some models take pixels, such as ``1536x1024``.
         :param resolution: ``1K``, ``2K`` or ``4K``.
-        :param n: how many images.
-        :param model: the connection's ``default_model`` by default, else ``gpt-image-2``.
-        :param reference_images: http(s) URLs to start from; files go through :meth:`upload` first.
-        :param image_urls: the older name of the same field (contract: Submit).
-        :param response_format: ``url`` is the only one that makes sense.
+        :param n: the number of images.
+        :param model: the model. By default the connection's ``default_model``, else ``gpt-image-2``.
+        :param reference_images: http(s) URLs to start from. For files, call :meth:`upload` first.
+        :param image_urls: the older name of ``reference_images`` (contract: Submit).
+        :param response_format: only ``url`` is allowed.
         :param extra_body: fields of the service that have no parameter here.
-        :param client_business_id: your own id for it; at most 96 of ``[A-Za-z0-9_-]``.
-        :raises GptImgValidationError: before anything is sent.
-        :raises GptImgError: whatever the service refused, and what is said above.
+        :param client_business_id: your own id for the generation; at most 96 of ``[A-Za-z0-9_-]``.
+        :raises GptImgValidationError: if a field is not allowed; nothing was sent.
+        :raises GptImgError: if the service refuses the request, or in the cases above.
         """
         with translated():
             request = GenerationRequest.checked(
@@ -147,7 +147,7 @@ class GptImgHook(BaseHook):
         return generation
 
     def get_generation(self, generation_id: str) -> Generation:
-        """Return what the service says of a generation now, by its id or its business id.
+        """Return the generation as the service has it now, by its id or its business id.
 
         :raises GptImgNotFoundError: if the service does not know it.
         """
@@ -175,10 +175,11 @@ class GptImgHook(BaseHook):
 
         :param poll_interval: seconds between two looks.
         :param timeout: seconds from now.
-        :param submitted_at: when it was submitted, in Unix seconds: for a minute after that, a service that
-            does not know it yet is asked again. What this hook submitted it knows by itself.
-        :raises GptImgGenerationFailedError: if it failed at the service.
-        :raises GptImgTimeoutError: if it is not finished in time.
+        :param submitted_at: the time of the submission, in Unix seconds. If the service does not know the
+            generation in the first minute after it, the hook asks again. The hook knows this time for its
+            own submissions.
+        :raises GptImgGenerationFailedError: if the generation failed at the service.
+        :raises GptImgTimeoutError: if the generation is not finished in time.
         """
         return self.wait_until(
             generation_id,
@@ -196,10 +197,11 @@ class GptImgHook(BaseHook):
         kind: str | None = None,
         since: float | None = None,
     ) -> Generation:
-        """Do the same at a given pace until a moment in Unix seconds, which may be counted from elsewhere.
+        """Wait like :meth:`wait`, at a given pace and until a given time.
 
-        :param kind: which generations take about as long, such as ``gpt-image-2/2K/1``.
-        :param since: when it was submitted (Unix seconds), where that is known.
+        :param deadline: Unix seconds.
+        :param kind: the kind of generation, such as ``gpt-image-2/2K/1``. One kind takes about the same time.
+        :param since: the time of the submission in Unix seconds, if it is known.
         """
         with translated():
             schedule = schedules_for(self.settings).of(kind)
@@ -218,24 +220,24 @@ class GptImgHook(BaseHook):
         )
 
     def upload(self, content: bytes, *, name: str, mime_type: str) -> Upload:
-        """Upload a picture's bytes and return the URL it can be referenced by (contract: Upload).
+        """Upload a picture's bytes, and return its URL to start a generation from (contract: Upload).
 
-        :raises GptImgValidationError: if it is empty or over 10 MB.
-        :raises GptImgBadRequestError: if the service refuses its type.
+        :raises GptImgValidationError: if the picture is empty or over 10 MB.
+        :raises GptImgBadRequestError: if the service refuses the picture's type.
         """
         file = File(name, content, mime_type)
         return self.run(upload(file, clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def balance(self) -> Balance:
-        """Return the quota of the key and the money of the account, in US dollars; free of charge.
+        """Return the quota of the key and the money of the account, in US dollars. This is free of charge.
 
-        :raises GptImgAuthenticationError: for a key that the service does not know.
-        :raises GptImgError: whatever else went wrong.
+        :raises GptImgAuthenticationError: if the service does not know the key.
+        :raises GptImgError: if anything else went wrong.
         """
         return self.run(balance.ask(clock=time.time, give_up_at=time.time() + PATIENCE))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask once for the balances, which is free; return whether images can be made, and what to know."""
+        """Ask once for the balances, free of charge. Return whether images can be made, and a message."""
         try:
             connection = self.get_connection(self.conn_id)
             works, message = diagnosis.examined(_settings(connection), connection.extra_dejson)
@@ -248,19 +250,19 @@ class GptImgHook(BaseHook):
         return works, message
 
     def log_unknown_status(self, generation_id: str) -> Callable[[str], None]:
-        """Return what a wait calls for a status that the contract does not name."""
+        """Return the callback for a status that the contract does not name."""
         return lambda status: self.log.warning(
             "Generation %s has the unknown status %r: taken as still running.", generation_id, status
         )
 
     def log_failed_look(self, generation_id: str) -> Callable[[ApiError], None]:
-        """Return what a wait calls for a look that failed and is repeated."""
+        """Return the callback for a look that failed and is repeated."""
         return lambda error: self.log.info(
             "A look at generation %s failed, and is repeated: %s", generation_id, error
         )
 
     def log_unchecked(self, sizes: Collection[tuple[str, str]]) -> None:
-        """Say which sizes at which resolutions the service judges, if the connection leaves it to do so."""
+        """Log the sizes that only the service checks, if the connection turns off the check of sizes."""
         if sizes and not self.settings.check_sizes:
             self.log.info("%s", unchecked(sizes))
 

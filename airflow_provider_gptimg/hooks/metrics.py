@@ -1,4 +1,4 @@
-"""Figures for those who run Airflow: counters and timings in its statistics, spans in its traces."""
+"""Metrics and traces: counters and timings in Airflow's statistics, spans in Airflow's traces."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ LOOKS = "gptimg.looks"
 RATE_LIMITED = "gptimg.rate_limited"
 
 SPAN = "generate_content"
-"""The operation of OpenTelemetry's conventions for generative AI; a span is named by it and the model."""
+"""The operation in OpenTelemetry's conventions for generative AI. A span's name has it and the model."""
 
 
 class Metrics:
-    """Counts for one task. Nothing it does fails a task: a figure that cannot be sent is only logged.
+    """Counts for one task. If a metric cannot be sent, it is only logged, and the task does not fail.
 
-    :param ti: the task instance, whose DAG is a label; None where there is none.
+    :param ti: the task instance, whose DAG becomes a label; None if there is no task instance.
     """
 
     def __init__(self, ti: Any = None) -> None:
@@ -53,7 +53,7 @@ class Metrics:
             statistics().incr(name, tags={**self._tags, "model": model})
 
     def given(self, result: Result) -> None:
-        """Count a result that is handed on, and tell its span."""
+        """Count a result that a task returns, and record its span."""
         with _harmless():
             tags = {**self._tags, "model": str(result["model"])}
             stats = statistics()
@@ -71,7 +71,7 @@ class Metrics:
     def cached(self, result: Result, saved_usd: float | None) -> None:
         """Count a result that was taken from the cache.
 
-        :param saved_usd: what it would have cost, None if nobody knows.
+        :param saved_usd: what it would have cost, or None if that is not known.
         """
         with _harmless():
             tags = {**self._tags, "model": str(result["model"])}
@@ -81,9 +81,10 @@ class Metrics:
                 stats.incr(SAVED, saved_usd, tags=tags)
 
     def failed(self, reason: str) -> None:
-        """Count a generation, or the try to submit one, that failed.
+        """Count a failed generation or a failed submission.
 
-        :param reason: one of a few codes, which is part of a second name too: plain StatsD has no labels.
+        :param reason: one of a few codes. A second metric has the reason in its name, because plain StatsD
+            has no labels.
         """
         with _harmless():
             stats = statistics()
@@ -91,9 +92,9 @@ class Metrics:
             stats.incr(f"{FAILURES}.{reason}", tags=self._tags)
 
     def resumed(self, operator: str, known: str | None, submission: Submission) -> None:
-        """Count what Airflow's own resumable operators count since 3.3, and tell the same span.
+        """Count like Airflow's own resumable operators (3.3 and newer), and record the same span.
 
-        :param known: the id of the generation that an earlier attempt left, None for none.
+        :param known: the id of the generation that an earlier attempt left, or None.
         """
         if not counts_resumable_jobs():
             return
@@ -111,7 +112,7 @@ class Metrics:
 
 
 def replied(category: Category, status: int) -> None:
-    """Count a look at a generation, or that the service asked to slow down."""
+    """Count a look at a generation, or an answer that asks to slow down."""
     with _harmless():
         if category == "query":
             statistics().incr(LOOKS)

@@ -1,4 +1,4 @@
-"""What a process shares per account: one limiter, what it learned, and one client per event loop."""
+"""What a process shares for each account: one limiter, learned times, and one client per event loop."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from airflow_provider_gptimg.hooks.metrics import replied
 
 @lru_cache(maxsize=64)
 def buckets_for(settings: Settings) -> Buckets:
-    """Return the process's limiter for an account; the same for equal settings."""
+    """Return the process's limiter for an account. Equal settings get the same limiter."""
     return Buckets(settings.limits, on_reply=replied)
 
 
 @lru_cache(maxsize=64)
 def schedules_for(settings: Settings) -> Schedules:
-    """Return what the process learned of an account's generations; it outlives the client."""
+    """Return the times that the process learned for an account's generations. They outlive the client."""
     return Schedules()
 
 
 READ_AGAIN_AFTER = 30.0
-"""Seconds for which a connection that was read serves other waits. Each reading goes through the one
-process that supervises all triggers, which a thousand of them at once would keep busy for a minute."""
+"""Seconds for which other waits reuse a connection that was read. One process supervises all triggers, and
+each reading goes through it. A thousand readings at once would keep it busy for a minute."""
 
 _readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[Settings]]]] = (
     WeakKeyDictionary()
@@ -39,9 +39,10 @@ _readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, a
 
 
 async def settings_of(conn_id: str, read: Callable[[], Coroutine[Any, Any, Settings]]) -> Settings:
-    """Return a connection's settings, read once for all who ask within some seconds.
+    """Return a connection's settings. Callers within some seconds share one reading.
 
-    :param read: reads the connection; what it raises, all who wait for it get, and the next one reads again.
+    :param read: reads the connection. If it raises, all callers that wait get the exception, and the next
+        caller reads again.
     """
     loop = asyncio.get_running_loop()
     readings = _readings.setdefault(loop, {})
@@ -67,9 +68,9 @@ _clients: dict[tuple[int, Settings], _Shared] = {}
 
 @asynccontextmanager
 async def shared_client(settings: Settings) -> AsyncIterator[AsyncClient]:
-    """Give the client of this event loop for these settings; the last user closes it.
+    """Return this event loop's client for these settings. The last user closes it.
 
-    A thousand triggers so hold one connection pool, and a changed key gets a client of its own.
+    So a thousand triggers share one connection pool, and a changed key gets a new client.
     """
     key = (id(asyncio.get_running_loop()), settings)
     if key not in _clients:

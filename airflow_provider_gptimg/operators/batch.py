@@ -1,4 +1,4 @@
-"""The operator for many images in one Airflow task."""
+"""The operator that makes many images in one Airflow task."""
 
 from __future__ import annotations
 
@@ -53,65 +53,65 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
 MAX_IN_FLIGHT = 1000
-"""Items under way at once, unless told otherwise: at 33 a second (svip) and 30 s each they are as many."""
+"""Default for the number of items under way at once: 33 a second (svip) for 30 s each are about as many."""
 
 BATCH_KEY = "batch"
-"""XCom key of where a batch that is under way notes what it has done: ``{"journal", "total"}``."""
+"""XCom key of the place where a running batch notes what it has done: ``{"journal", "total"}``."""
 
 WATCHED = 100
-"""Generations that a trigger watches for a batch; more would be a large row in Airflow's database."""
+"""Generations that a trigger watches for a batch. More would make a large row in Airflow's database."""
 
 
 class GptImgBatchOperator(GptImgTask):
-    """Make many images in one task: submit at the account's rate, wait, store each as it comes.
+    """Make many images in one task: submit at the account's rate, wait, store each image as it comes.
 
-    Every item has an identity of its own. A batch that was killed or has failed goes on where it was,
-    by a retry and also by a Clear, and pays only for what is missing, failed or was changed;
-    after a success, too. What was refused is sent again after a Clear, and by no retry. What it knows lies
-    in storage, in ``.gptimg`` below ``output_path``.
+    Every item has its own identity. After a kill or a failure, a retry or a Clear goes on where the batch
+    stopped. It pays only for items that are missing, failed or were changed. So does a Clear after a success.
+    A Clear sends refused items again, and a retry does not. The batch keeps its records in storage, in
+    ``.gptimg`` below ``output_path``.
 
-    XCom: ``batch`` at once (where its journal is, how many items); in the end ``return_value``
-    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines: for each item ``index``, ``id``,
-    ``status``, ``request``, ``row``, ``generation_id``, ``uris``, ``images`` (as in
+    XCom: ``batch`` right at the start (where its journal is, how many items); at the end ``return_value``
+    (:class:`BatchResult`) and ``manifest``, the URI of a file of JSON lines. Each line has an item's
+    ``index``, ``id``, ``status``, ``request``, ``row``, ``generation_id``, ``uris``, ``images`` (as in
     :class:`~airflow_provider_gptimg.result.Result`), ``submissions``, times, and ``error``.
 
     :param items: prompts, or dicts with ``prompt`` and any of ``size``, ``resolution``, ``n``, ``model``,
-        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item); a list, a DataFrame of
-        pandas or polars, or the path or URI of a file that ends with ``.jsonl``, ``.ndjson``, ``.csv`` or
+        ``reference_images``, ``extra_body`` and ``id`` (your own name for the item). Pass a list, a DataFrame
+        of pandas or polars, or the path or URI of a file that ends with ``.jsonl``, ``.ndjson``, ``.csv`` or
         ``.tsv``, also with ``.gz`` after it. (templated)
-    :param columns: which column or key is which, where they are called otherwise: ``{"id": "sku", "prompt":
-        "text"}``; ``{"size": None}`` if ``size`` is something else. Names are compared without case and
-        blanks. All other columns and keys are kept, and come back in the manifest as ``row``.
+    :param columns: your names for the fields, such as ``{"id": "sku", "prompt": "text"}``. Write
+        ``{"size": None}`` if your column ``size`` is something else. Case and blanks do not count. All other
+        columns and keys are kept, and the manifest has them as ``row``.
     :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
-    :param size: and the other request fields: for items that do not say their own. (templated)
-    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is the item's, ``{item}`` its index,
-        ``{id}`` its id, which every item then needs. Names that nobody chose have the id in them, too.
+    :param size: this and the other request fields are the defaults for items without their own. (templated)
+    :param file_name: see ``GptImgGenerateOperator``. ``{identity}`` is the item's identity, ``{item}`` its
+        index and ``{id}`` its id. With ``{id}`` every item needs an id. Default names contain the id, too.
         (templated)
-    :param verify_images: decode every picture completely before it is stored; see there.
-    :param cache_path: see there. Items that ask for the same are paid once, and all get the image. A Clear
-        with ``on_clear="new"``, and ``remake``, make new images, which take the place of those in the cache.
-        (templated)
-    :param cache_max_age: see there.
+    :param verify_images: decode every picture completely before it is stored; see ``GptImgGenerateOperator``.
+    :param cache_path: see ``GptImgGenerateOperator``. Items with the same request are paid once, and all of
+        them get the image. A Clear with ``on_clear="new"``, and ``remake``, make new images, which replace
+        the cached ones. (templated)
+    :param cache_max_age: see ``GptImgGenerateOperator``.
     :param conn_id: a connection of type ``gptimg``. (templated)
-    :param max_in_flight: items that are submitted and not yet stored, at most.
-    :param on_item_error: ``fail``: after the first failed item no more are submitted, and the task fails
-        once those in flight are stored. ``continue``: go on. What lies in no item (an empty account, no
-        connection, a full disk) ends the attempt in any case. A batch without a completed item
-        has failed, too.
+    :param max_in_flight: the largest number of items that are submitted and not yet stored.
+    :param on_item_error: ``fail``: after the first failed item no more are submitted. When the items in
+        flight are stored, the task fails. ``continue``: go on. An error that is not about an item (an empty
+        account, no connection, a full disk) always ends the attempt. A batch without any completed item
+        fails, too.
     :param max_failed_items: with ``continue``, the number of items that may fail. One more ends the
         batch as ``fail`` does.
-    :param max_cost_usd: US dollars that all attempts together may spend, at most. What is under way counts at
-        its price, and so does what may have been paid; what was refunded does not. Once it is reached, what
-        is under way is stored, and the task fails without retries. A higher limit and a Clear go on.
-    :param on_low_balance: what to do if the account has less money than the images are estimated to cost.
-    :param deferrable: give the worker back while nothing can be submitted or stored.
-    :param on_clear: what a Clear means. ``continue``: make what is missing, failed or was changed, and keep
-        the rest. ``new``: after a success, make everything again.
-    :param remake: ids or indexes (from 0) of items to make again although their images are there: a list, or
-        a text such as ``{{ params.remake }}``, also with commas between them. Each is made again once after
-        each Clear, and by no retry. Where ids are numbers, a number is an id. (templated)
+    :param max_cost_usd: the most US dollars that all attempts together may spend. Items under way, and items
+        that may have been paid, count at their price. Refunded items do not count. At the limit, the items
+        under way are stored, and the task fails without retries. Raise the limit and clear the task to go on.
+    :param on_low_balance: what to do if the account has less money than the estimated cost of the images.
+    :param deferrable: give the worker back while there is nothing to submit or store.
+    :param on_clear: what a Clear does. ``continue``: make items that are missing, failed or were changed, and
+        keep the rest. ``new``: after a success, make everything again.
+    :param remake: ids or indexes (from 0) of items to make again although they have images: a list, or
+        a text such as ``{{ params.remake }}``, with commas between several. Each item is made again once
+        after each Clear, and never by a retry. If the ids are numbers, a number is an id. (templated)
     :param poll_interval: seconds between two looks at a generation.
-    :param timeout: seconds a generation may take, from its submission.
+    :param timeout: seconds that a generation may take, from its submission.
     :param on_ambiguous_submit: see ``GptImgGenerateOperator``.
     """
 
@@ -221,15 +221,15 @@ class GptImgBatchOperator(GptImgTask):
 
     @property
     def pushed_keys(self) -> frozenset[str]:
-        """Keys of the result that the task pushes by itself."""
+        """Keys of the result that the task itself pushes as XComs."""
         return frozenset({"manifest"})
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> BatchResult:
-        """Begin, or go on where an earlier attempt was; defer while there is nothing to do but wait.
+        """Begin, or go on where an earlier attempt stopped. Defer if waiting is all that is left to do.
 
-        :raises GptImgValidationError: for items that cannot be asked for, before anything is paid.
+        :raises GptImgValidationError: for invalid items, before anything is paid.
         :raises GptImgBatchError: if items failed; the manifest says which.
-        :raises GptImgFinalError: if what failed cannot be mended by a retry.
+        :raises GptImgFinalError: if a retry cannot fix the failure.
         """
         ti = task_instance(context)
         task = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=False)
@@ -331,7 +331,7 @@ class GptImgBatchOperator(GptImgTask):
             self.log.warning("remake names what is no item's id or index, and is passed over: %s", unknown)
 
     def on_kill(self) -> None:
-        """End the work, and say what becomes of the rest; nothing in flight can be cancelled."""
+        """End the work, and log what happens to the rest. Nothing in flight can be cancelled."""
         if self._failures is not None:
             self._failures.halt()
         self.log.warning(

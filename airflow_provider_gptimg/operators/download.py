@@ -1,4 +1,4 @@
-"""The operator that stores the images of a generation made anywhere."""
+"""The operator that stores the images of a generation, wherever it was made."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class GptImgDownloadOperator(GenerationWait):
-    """Store the images of a generation, after waiting for it where it still runs. It never pays.
+    """Store the images of a generation. If it still runs, wait for it first. This never pays.
 
-    Hands on what :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` with an
-    ``output_path`` does: ``return_value`` (see :class:`~airflow_provider_gptimg.result.Result`) and
+    XCom, as of :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` with an
+    ``output_path``: ``return_value`` (see :class:`~airflow_provider_gptimg.result.Result`) and
     ``urls``, the stored URIs.
 
-    :param generation_id: its id, or the dict that the generating task or the sensor returned: then the
-        size in pixels is checked, and the result repeats the prompt. (templated)
+    :param generation_id: the generation's id, or the dict that the generating task or the sensor returned.
+        With the dict, the size in pixels is checked, and the result has the prompt. (templated)
     :param output_path: a folder, as a path or URI; text, ``Path`` or ``ObjectStoragePath``. (templated)
-    :param file_name: see ``GptImgGenerateOperator``; ``{identity}`` is made of the generation's id.
+    :param file_name: see ``GptImgGenerateOperator``. ``{identity}`` is made from the generation's id.
         (templated)
-    :param verify_images: decode every picture completely before it is stored; see there.
+    :param verify_images: decode every picture completely before it is stored; see ``GptImgGenerateOperator``.
     :param conn_id: a connection of type ``gptimg``. (templated)
     :param deferrable: wait in the triggerer instead of on the worker.
     :param poll_interval: seconds between two looks.
-    :param timeout: seconds that a generation which still runs may take, from the first look.
+    :param timeout: seconds that the generation may still take, from the first look.
     """
 
     template_fields: Sequence[str] = ("generation_id", "output_path", "file_name", "conn_id")
@@ -78,7 +78,7 @@ class GptImgDownloadOperator(GenerationWait):
         return Pace(self.poll_interval)
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
-        """Look, wait if need be, and store."""
+        """Look at the generation, wait if it still runs, and store its images."""
         with templates_named(context, self.task_id), translated():
             check_nothing(context, self.task_id, self.template_fields, self)
             check_place(
@@ -106,7 +106,7 @@ class GptImgDownloadOperator(GenerationWait):
         return self.hand_on(context, generation, kept)
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
-        """Store the images of a generation that is over, and return the result."""
+        """Store the images of a finished generation, and return the result."""
         check_place_again(context, self.task_id, self, kept)
         store = storing(
             context,

@@ -1,4 +1,4 @@
-"""The operator: submit one generation, wait for it, hand its images on."""
+"""The operator that submits one generation, waits for it, and hands its images downstream."""
 
 from __future__ import annotations
 
@@ -67,50 +67,50 @@ if TYPE_CHECKING:
 class GptImgGenerateOperator(GenerationWait):
     """Generate images: submit once, wait without holding a worker, hand the images downstream.
 
-    You pay for an image once, until you have been given it. A retry goes on with the generation that was paid
-    for, and so does a Clear of a task that failed, was killed, waits or runs. Only a Clear of a task that
-    succeeded pays for a new one.
+    You pay for an image once, until you have been given it. A retry goes on with the paid generation. So
+    does a Clear of a task that failed, was killed, waits or runs. Only a Clear of a task that succeeded
+    pays for a new one.
 
-    XCom: ``generation_id`` at once after the submission, ``return_value`` (a dict, see
-    :class:`~airflow_provider_gptimg.result.Result`) and ``urls`` when it is completed.
+    XCom: ``generation_id`` right after the submission; ``return_value`` (a dict, see
+    :class:`~airflow_provider_gptimg.result.Result`) and ``urls`` when the generation is completed.
 
     :param prompt: what to draw, at most 32,000 characters; or the name of a template file that ends with
         ``.prompt`` or ``.j2``. (templated)
-    :param size: aspect ratio such as ``16:9``; which ones there are depends on the resolution. (templated)
+    :param size: the aspect ratio, such as ``16:9``. Each resolution has its own list of sizes. (templated)
     :param resolution: ``1K``, ``2K`` or ``4K``. (templated)
-    :param n: how many images. (templated)
-    :param model: the connection's ``default_model`` by default, else ``gpt-image-2``. (templated)
+    :param n: the number of images. (templated)
+    :param model: the model. By default the connection's ``default_model``, else ``gpt-image-2``. (templated)
     :param reference_images: images to start from: http(s) URLs, local paths, object-storage URIs such as
-        ``s3://bucket/key``, or the result of a task that made or uploaded some; one or a list. Files are
-        PNG, JPEG, WebP or GIF of at most 10 MB, and are uploaded before the submission. (templated)
+        ``s3://bucket/key``, or the result of a task that made or uploaded images. One or a list. Files must
+        be PNG, JPEG, WebP or GIF of at most 10 MB. They are uploaded before the submission. (templated)
     :param extra_body: fields of the service that have no parameter here. (templated)
-    :param output_path: a folder, as a path or URI (text, ``Path``, ``ObjectStoragePath``): store the images
-        there, and hand on where they are. (templated)
-    :param file_name: what they are called below it, such as ``{{ ds }}/cover-{index}.{format}``; in
-        braces also ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
-        names. By default task, map index, identity and index. (templated)
-    :param verify_images: decode every picture completely before it is stored, which takes Pillow
-        (extra ``verify``); its header, end, length and size in pixels are checked in any case.
-    :param cache_path: a folder, as a path or URI: an image that is in it is never paid for again. It is found
-        by all that decides how it looks: model, prompt, size, resolution, n, extra_body and the content of
-        reference files. Without ``output_path`` it is handed on from there. A Clear after success makes a
-        new one, which takes its place. (templated)
-    :param cache_max_age: images that are older are made again.
+    :param output_path: a folder, as a path or URI (text, ``Path``, ``ObjectStoragePath``). The task stores
+        the images there, and the result says where they are. (templated)
+    :param file_name: the images' name below ``output_path``, such as ``{{ ds }}/cover-{index}.{format}``.
+        You can also use ``{identity}``, ``{task_id}`` and ``{map_index}``. Every repeat writes the same
+        names. By default the name has task, map index, identity and index. (templated)
+    :param verify_images: decode every picture completely before it is stored. This needs Pillow (extra
+        ``verify``). Header, end, length and size in pixels are always checked.
+    :param cache_path: a folder, as a path or URI. The task never pays again for an image in this folder. It
+        finds the image by model, prompt, size, resolution, n, extra_body and the content of reference files.
+        Without ``output_path`` the result leads into this folder. A Clear after success makes a new image,
+        which replaces the cached one. (templated)
+    :param cache_max_age: make cached images again if they are older than this.
     :param conn_id: a connection of type ``gptimg``. (templated)
-    :param wait_for_completion: False hands on what is known at submission, for a sensor to wait.
+    :param wait_for_completion: if False, the task returns right after the submission, and a sensor can wait.
     :param deferrable: wait in the triggerer instead of on the worker.
-    :param end_from_trigger: end the task in the triggerer too, which saves the second start of a worker. A
-        task with work left that only a worker does is resumed all the same, and its log says what that is:
-        ``output_path``, outlets, ``on_success_callback``, ``post_execute`` and some others.
+    :param end_from_trigger: also end the task in the triggerer, which saves the second start of a worker. If
+        some work is left that only a worker can do, the task is resumed on a worker, and its log names the
+        reason: ``output_path``, outlets, ``on_success_callback``, ``post_execute`` and some others.
     :param poll_interval: seconds between two looks at the generation.
-    :param timeout: seconds the generation may take, from its submission.
-    :param durable: False lets every attempt submit again, and so pay again.
-    :param on_clear: what a Clear of the task means after it has succeeded: ``new`` images, or ``continue``
-        with the same ones as long as they can be had.
-    :param on_expired: if the images of an earlier attempt have expired: ``resubmit`` pays for new ones,
-        ``fail`` fails.
-    :param on_ambiguous_submit: when a submission got no clear answer and look-ups do not find it:
-        ``resubmit`` (may pay twice, says so in the log) or ``fail``.
+    :param timeout: seconds that the generation may take, from its submission.
+    :param durable: if False, every attempt submits again, and so pays again.
+    :param on_clear: what a Clear does after the task has succeeded: ``new`` makes new images, ``continue``
+        returns the same images as long as they exist.
+    :param on_expired: what to do if the images of an earlier attempt have expired: ``resubmit`` pays for new
+        ones, ``fail`` fails.
+    :param on_ambiguous_submit: what to do if a submission got no clear answer and look-ups do not find it:
+        ``resubmit`` submits again (it may pay twice, and says so in the log), ``fail`` fails.
     """
 
     template_fields: Sequence[str] = (
@@ -193,7 +193,7 @@ class GptImgGenerateOperator(GenerationWait):
             self.check_written()
 
     def check_written(self) -> None:
-        """Refuse what no template can change any more.
+        """Check the values that no template can change any more.
 
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
@@ -201,7 +201,7 @@ class GptImgGenerateOperator(GenerationWait):
 
     @property
     def pushed_keys(self) -> frozenset[str]:
-        """Keys of the result that the task pushes by itself."""
+        """Keys of the result that the task itself pushes as XComs."""
         return frozenset({GENERATION_ID_KEY, "urls"} if self.wait_for_completion else {GENERATION_ID_KEY})
 
     @property
@@ -210,7 +210,7 @@ class GptImgGenerateOperator(GenerationWait):
         return Pace(self.poll_interval)
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Result:
-        """Submit, or go on with what was paid for; then wait and hand on."""
+        """Submit, or go on with what was paid for. Then wait, and return the result."""
         attempt = self.open_attempt(context, resumed=resumed)
         with templates_named(context, self.task_id):
             check_nothing(context, self.task_id, self.template_fields, self)
@@ -221,7 +221,7 @@ class GptImgGenerateOperator(GenerationWait):
         return self.make(context, attempt, decision, wanted, request, may_defer=may_defer)
 
     def open_attempt(self, context: Context, *, resumed: bool) -> Attempt:
-        """Return this attempt, which knows what earlier ones left."""
+        """Return this attempt. It knows what earlier attempts left."""
         facts = facts_of(context, retries=self.retries or 0, pushes_xcoms=self.do_xcom_push, resumed=resumed)
         return Attempt.begin(
             facts,
@@ -244,9 +244,9 @@ class GptImgGenerateOperator(GenerationWait):
         may_defer: bool,
         returned: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Do what was decided, wait for the generation, and hand its images on.
+        """Carry out the decision, wait for the generation, and hand its images downstream.
 
-        :param returned: what a decorated function returned, for the deferral.
+        :param returned: the return value of a decorated function, for the deferral.
         """
         if decision.action is Action.REFUSE:
             raise refusal(decision, request)
@@ -301,11 +301,11 @@ class GptImgGenerateOperator(GenerationWait):
             raise
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
-        """Return the result of a generation that is over, and note that it was given."""
+        """Return the result of a finished generation, and note that it was given."""
         return self.give(context, generation, kept, TaskRequest.of(self))
 
     def give(self, context: Context, generation: Generation, kept: Deferral, wanted: TaskRequest) -> Result:
-        """Store the images where it is wanted, hand them on, and note that they were given."""
+        """Store the images if there is a folder for them, return the result, and note that it was given."""
         check_place_again(context, self.task_id, wanted, kept)
         cache = cache_of(self.cache_path, self.cache_max_age) if kept.cache_key else None
         storage = storing(
@@ -323,13 +323,13 @@ class GptImgGenerateOperator(GenerationWait):
         return result
 
     def resume(self, context: Context, kept: Deferral, event: Mapping[str, Any]) -> Any:
-        """Go on after a deferral; from here on no trigger ends the task."""
+        """Go on after a deferral. From here on no trigger ends the task."""
         if kept.ends_in_triggerer:
             self._memory(context).amend(ends_in_triggerer=False)
         return super().resume(context, replace(kept, ends_in_triggerer=False), event)
 
     def check_storage(self, context: Context, wanted: TaskRequest) -> None:
-        """Check what concerns the storing before anything is paid.
+        """Check everything about storage before anything is paid.
 
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
@@ -344,7 +344,7 @@ class GptImgGenerateOperator(GenerationWait):
             )
 
     def reference_uris(self) -> list[str]:
-        """Return where the images are that it starts from; nothing is read."""
+        """Return the addresses of the reference images, without reading them."""
         return TaskRequest.of(self).reference_uris()
 
     def _go_on(self, context: Context, generation: Generation, kept: Deferral, *, may_defer: bool) -> Result:
@@ -469,12 +469,12 @@ class GptImgGenerateOperator(GenerationWait):
 
 
 def problem_of(request: GenerationRequest) -> str | None:
-    """Return why a file of a request cannot be read, None if all can."""
+    """Return why a file of a request cannot be read, or None if all files can."""
     return next((str(file.problem) for file in request.files if file.problem), None)
 
 
 def refusal(decision: Decision, request: GenerationRequest) -> Exception:
-    """Return the exception for a decision to pay nothing."""
+    """Return the exception for a decision not to pay."""
     problem = next((file.problem for file in request.files if file.problem), None)
     if problem is not None:
         return from_api(problem)

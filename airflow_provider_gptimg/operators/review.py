@@ -1,4 +1,4 @@
-"""The operator that has a person look at images, and approve them or choose the best."""
+"""The operator that shows images to a person, who approves them or chooses the best."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ Mode = Literal["approve", "choose"]
 OnReject = Literal["skip", "fail"]
 
 REVIEW_KEY = "review"
-"""XCom key of what is looked at, see :class:`~airflow_provider_gptimg.review.pictures.Pictures`."""
+"""XCom key of the images to review, see :class:`~airflow_provider_gptimg.review.pictures.Pictures`."""
 
 COMMENT = "comment"
-"""The field of the form that takes what the person writes."""
+"""The form's field for the reviewer's comment."""
 
 
 EXAMPLES = ("Make them again", "Wrong style", "Wrong subject", "Something is missing")
-"""What the field offers; anything else may be written."""
+"""Texts that the field suggests. The reviewer may write anything else."""
 
 
 class Review(TypedDict):
     """What a review hands downstream (XCom ``return_value``).
 
     :param decision: ``approved`` or ``rejected``.
-    :param chosen: the numbers of the chosen images as the reviewer saw them, from 1.
-    :param images: the chosen images: ``url`` or ``uri`` and what else is known of each.
-    :param urls: the chosen images' URLs, or where they are stored; also as an XCom of its own.
-    :param decided_by: the name of the user, None if nobody answered in time and the default was taken.
+    :param chosen: the numbers of the chosen images as the reviewer saw them, counted from 1.
+    :param images: the chosen images, each with ``url`` or ``uri`` and everything else that is known about it.
+    :param urls: the chosen images' URLs, or where they are stored; also a separate XCom.
+    :param decided_by: the name of the user, or None if nobody answered in time and the default counts.
     :param decided_at: ISO 8601, UTC.
-    :param comment: what the person wrote, None if nothing.
+    :param comment: what the person wrote, or None.
     """
 
     decision: Literal["approved", "rejected"]
@@ -72,21 +72,22 @@ class Review(TypedDict):
 class GptImgReviewOperator(HITLOperator, SkipMixin):
     """Show images to a person, who approves or rejects them, or chooses the best (Airflow 3.1 and newer).
 
-    The images are on Airflow's page "Required Actions", for everybody who may see the task's XComs. It takes
-    all parameters of Airflow's own ``HITLOperator``, such as assigned users, notifiers and time limits.
+    Airflow's page "Required Actions" shows the images to everybody who may see the task's XComs. The operator
+    takes all parameters of Airflow's own ``HITLOperator``, such as assigned users, notifiers and time limits.
 
     :param images: the result of one or more tasks that made images, also of a mapped task; the result of a
-        batch (its first 200 images are shown); URLs, paths or object-storage URIs. (templated)
-    :param mode: ``"approve"``: all of them or none. ``"choose"``: some of them, or none.
+        batch (the page shows its first 200 images); URLs, paths or object-storage URIs. (templated)
+    :param mode: ``"approve"``: all images or none. ``"choose"``: some images, or none.
     :param least: the smallest number of images to choose.
-    :param most: the largest; None for as many as there are.
-    :param on_reject: ``"skip"`` what follows directly, or ``"fail"`` without retries.
+    :param most: the largest number of images to choose; None for all.
+    :param on_reject: after a rejection, ``"skip"`` the tasks directly downstream, or ``"fail"`` without
+        retries.
     :param subject: the headline. (templated)
-    :param body: what the reviewer should know, in Markdown, above the images. (templated)
-    :param defaults: what is taken if nobody answers within ``response_timeout``: ``"Approve"``,
+    :param body: a text for the reviewer, in Markdown, above the images. (templated)
+    :param defaults: the answer if nobody answers within ``response_timeout``: ``"Approve"``,
         ``"Reject"``, or the numbers to choose.
-    :param conn_id: the connection of type ``gptimg`` that the images were made with; the gallery fetches
-        those with it that are not stored. (templated)
+    :param conn_id: the connection of type ``gptimg`` that made the images. The gallery uses it to fetch
+        images that are not stored. (templated)
     """
 
     APPROVE, REJECT = "Approve", "Reject"
@@ -134,7 +135,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
         self.conn_id = templated(conn_id)
 
     def validate_defaults(self) -> None:
-        """Check the defaults; numbers to choose only once the images are known."""
+        """Check the defaults. The numbers to choose are checked later, when the images are known."""
         if self.defaults is None or self.mode == "approve":
             super().validate_defaults()
         elif not all(option == self.REJECT or option.isdecimal() for option in self.defaults):
@@ -143,7 +144,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
     def execute(self, context: Context) -> Any:
         """Ask, and wait for the answer.
 
-        :raises GptImgError: for images that are none, are gone, cannot be read or are too few to choose from.
+        :raises GptImgError: if something is not an image, or images are gone, cannot be read or are too few.
         """
         with leaving_its_reason(self, context):
             with templates_named(context, self.task_id), translated():
@@ -155,10 +156,10 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
             self._ask(context, shown)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Hand on what was decided.
+        """Return the decision.
 
-        :raises GptImgRejectedError: if all were rejected, with ``on_reject="fail"``.
-        :raises GptImgExpiredError: if the service has a chosen image no more.
+        :raises GptImgRejectedError: if all images were rejected, with ``on_reject="fail"``.
+        :raises GptImgExpiredError: if the service no longer has a chosen image.
         """
         with leaving_its_reason(self, context):
             shown: Pictures = own_xcom(task_instance(context), REVIEW_KEY)

@@ -1,4 +1,4 @@
-"""The operator that turns files into URLs which a generation can start from."""
+"""The operator that uploads files and returns URLs that a generation can start from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class UploadedImage(TypedDict):
-    """One uploaded file: its URL at the service, where it came from, SHA-256, bytes and type."""
+    """One uploaded file: its URL at the service, its source, SHA-256, bytes and type."""
 
     index: int
     url: str
@@ -42,9 +42,9 @@ class Uploads(TypedDict):
 
 
 class GptImgUploadOperator(GptImgTask):
-    """Upload pictures, free of charge, and hand on URLs that ``reference_images`` takes.
+    """Upload pictures, free of charge, and return URLs for ``reference_images``.
 
-    Each content is sent once, however often it is named. XCom: ``return_value`` (:class:`Uploads`) and
+    Files with the same content are sent once. XCom: ``return_value`` (:class:`Uploads`) and
     ``urls``, in the order of the files.
 
     :param files: local paths or object-storage URIs such as ``s3://bucket/key``, or the result of a task
@@ -66,9 +66,9 @@ class GptImgUploadOperator(GptImgTask):
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Uploads:
         """Check every file, then upload them.
 
-        :raises GptImgValidationError: for what is no picture of 1 byte to 10 MB; nothing was sent.
+        :raises GptImgValidationError: if a file is not a picture of 1 byte to 10 MB; nothing was sent.
         :raises GptImgReferenceError: if a file cannot be read.
-        :raises GptImgError: whatever the service refused.
+        :raises GptImgError: if the service refuses something.
         """
         with templates_named(context, self.task_id), translated():
             check_nothing(context, self.task_id, self.template_fields, self)

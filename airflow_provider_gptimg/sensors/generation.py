@@ -1,4 +1,4 @@
-"""The sensor: wait for a generation that was submitted elsewhere."""
+"""The sensor that waits for a generation which another task submitted."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
-    """Wait for a generation submitted elsewhere, and hand its result on as the operator does.
+    """Wait for a generation that was submitted elsewhere, and return the same result as the operator.
 
-    ``timeout``, ``soft_fail``, ``never_fail``, ``exponential_backoff``, ``max_wait`` and ``mode`` mean
-    what they mean for every Airflow sensor, and the same whether it is deferred or not.
+    ``timeout``, ``soft_fail``, ``never_fail``, ``exponential_backoff``, ``max_wait`` and ``mode`` work as
+    in every Airflow sensor. They work the same whether the sensor is deferred or not.
 
-    :param generation_id: its id, or the whole dict that ``GptImgGenerateOperator`` with
-        ``wait_for_completion=False`` returned: then the result repeats prompt and size too. (templated)
+    :param generation_id: the generation's id, or the whole dict that ``GptImgGenerateOperator`` with
+        ``wait_for_completion=False`` returned. With the dict, the result has prompt and size too. (templated)
     :param conn_id: a connection of type ``gptimg``. (templated)
-    :param deferrable: wait in the triggerer. True unless a ``mode`` is given.
-    :param end_from_trigger: end the sensor in the triggerer too, as
-        :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator` does.
+    :param deferrable: wait in the triggerer. The default is True, unless you give a ``mode``.
+    :param end_from_trigger: also end the sensor in the triggerer, like
+        :class:`~airflow_provider_gptimg.operators.generate.GptImgGenerateOperator`.
     :param poke_interval: seconds between two looks.
     :param timeout: seconds from the first look.
     """
@@ -78,7 +78,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         return Pace(self.poke_interval, exponential=self.exponential_backoff, max_wait=max_wait)
 
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Any:
-        """Wait in the way that was chosen.
+        """Wait in the chosen mode.
 
         :raises GptImgSensorTimeoutError: after ``timeout`` seconds.
         """
@@ -111,7 +111,7 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
         return self.hand_on(context, generation, kept)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once, and again after a failure; done when the generation is over."""
+        """Look once, and again after a failure. The sensor is done when the generation is finished."""
         try:
             with templates_named(context, self.task_id):
                 check_nothing(context, self.task_id, self.template_fields, self)
@@ -133,11 +133,11 @@ class GptImgGenerationSensor(GenerationWait, BaseSensorOperator):
             raise
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
-        """Return the result of a generation that is over."""
+        """Return the result of a finished generation."""
         return self.finish(context, generation, kept.asked)
 
     def gave_up(self, error: GptImgError) -> GptImgError:
-        """Return the exception for a wait that was given up: a timeout is a sensor's timeout."""
+        """Return the exception for a wait that was given up. A timeout becomes a sensor's timeout."""
         if isinstance(error, GptImgTimeoutError):
             return GptImgSensorTimeoutError(str(error), generation_id=error.generation_id)
         return error

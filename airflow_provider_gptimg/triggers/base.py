@@ -1,4 +1,4 @@
-"""Triggers whose events come no sooner than Airflow can take them."""
+"""A trigger base class that holds events back until Airflow can take them."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_gptimg.compat.scheduler_heartbeat import beat_within, next_beat
 
 EXIT_AND_LOOP = 5.0
-"""Seconds for a worker to exit after its deferral, and for the scheduler's loop to come round."""
+"""Seconds for a worker to exit after its deferral, and for the scheduler to finish its loop."""
 
 
 class HoldingTrigger(BaseTrigger):
-    """A trigger that waits with :meth:`settle` before it sends its event."""
+    """A trigger that calls :meth:`settle` before it sends its event."""
 
     hold_back: ClassVar[float] = EXIT_AND_LOOP + conf.getfloat(
         "workers", "min_heartbeat_interval", fallback=5.0
     )
-    """Seconds after its start before which there is no event where the scheduler's heartbeat cannot be seen,
-    and up to three times as many while it has none. A task that is queued again before the scheduler has
-    handled the end of its first half is failed as "state changed externally" (apache/airflow#66374). Two
-    things delay that: every seventh worker or so is seen to end only after another ``[workers]
-    min_heartbeat_interval`` (5 s; its supervisor just misses it), and then the scheduler's loop has to come
-    round. A scheduler whose loop takes 30 s counts as dead.
+    """Seconds from the trigger's start to its earliest event, if the scheduler's heartbeat cannot be seen. If
+    it can be seen, the trigger waits for the next heartbeat, up to three times as long.
 
-    Nothing tells a triggerer sooner: the scheduler writes nothing when it handles the end of a worker whose
+    Airflow fails a task as "state changed externally" if it is queued again before the scheduler has handled
+    the end of its first half (apache/airflow#66374). Two things delay the scheduler. About every seventh
+    worker is seen to end only after another ``[workers] min_heartbeat_interval`` (5 s), because its
+    supervisor just misses the end. Then the scheduler must finish its loop. A scheduler whose loop takes 30 s
+    counts as dead.
+
+    A triggerer cannot know it earlier. The scheduler writes nothing when it handles the end of a worker whose
     task is deferred, and the state of the task is "deferred" before and after."""
 
     @property
     def held_back_for(self) -> float:
-        """Seconds before which no event can be sent.
+        """Seconds from the start to the earliest event.
 
-        ``dag.test()`` and ``airflow dags test`` run a trigger themselves, with no scheduler to wait for. Only
-        a triggerer gives a trigger its id.
+        ``dag.test()`` and ``airflow dags test`` run a trigger themselves, and there is no scheduler to wait
+        for. They are recognized by the trigger's id, which only a triggerer sets.
         """
         return 0.0 if self.trigger_id is None else self.hold_back
 
     async def settle(self) -> None:
-        """Wait until the scheduler has surely handled the end of the worker that deferred."""
+        """Wait until the scheduler has surely handled the end of the deferring worker."""
         most = self.held_back_for
         if most <= 0.0:
             return

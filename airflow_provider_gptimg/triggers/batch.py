@@ -1,4 +1,4 @@
-"""The trigger of a batch: waits until enough of its generations are over to be worth a worker."""
+"""The trigger of a batch: waits until enough generations are finished to start a worker again."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from airflow_provider_gptimg.triggers.base import HoldingTrigger
 
 
 class GptImgBatchTrigger(HoldingTrigger):
-    """Fires one event when so many generations of a batch are over, or cannot be watched any longer.
+    """Sends one event when enough generations of a batch are finished, or can no longer be watched.
 
-    The event is ``{"status": "ready", "over": int}``; what became of each the batch asks itself. It
-    only ever reads, so it may run twice.
+    The event is ``{"status": "ready", "over": int}``. The batch itself asks for the state of each generation.
+    The trigger only reads, so it may run twice.
 
-    :param generation_ids: some of those in flight; all of a batch would be a large row.
+    :param generation_ids: some of the generations in flight. All of a batch would make a large row.
     :param conn_id: the connection, of type ``gptimg``.
-    :param poll_interval: seconds between two looks at each.
+    :param poll_interval: seconds between two looks at each generation.
     :param deadline: Unix seconds.
-    :param enough: how many must be over.
+    :param enough: the number of generations that must be finished.
     :param kind: see :class:`~airflow_provider_gptimg.triggers.generation.GptImgGenerationTrigger`.
     """
 
@@ -52,7 +52,7 @@ class GptImgBatchTrigger(HoldingTrigger):
         self.kind = kind
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the keyword arguments, JSON all; no key, no prompt."""
+        """Return the class path and the keyword arguments, all JSON, without key or prompt."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {

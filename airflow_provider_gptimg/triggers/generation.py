@@ -1,4 +1,4 @@
-"""The trigger: waits for one generation on the triggerer's event loop."""
+"""The trigger that waits for one generation, on the triggerer's event loop."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ _STATUS = {Kind.FAILED: "failed", Kind.TIMEOUT: "timeout"}
 
 
 class GptImgGenerationTrigger(HoldingTrigger):
-    """Fires one event when a generation is over or cannot be watched any longer.
+    """Sends one event when a generation is finished, or can no longer be watched.
 
-    The event is ``{"status": "completed" | "failed" | "timeout" | "error", "generation_id": str}``,
-    plus ``reason`` (a code) and ``message`` unless completed. It only ever reads, so it may run twice
-    (several triggerers, restarts).
+    The event is ``{"status": "completed" | "failed" | "timeout" | "error", "generation_id": str}``.
+    Unless the status is completed, it also has ``reason`` (a code) and ``message``. The trigger only reads,
+    so it may run twice (several triggerers, restarts).
 
     :param generation_id: the generation to wait for.
     :param conn_id: the connection, of type ``gptimg``.
     :param poll_interval: seconds between two looks.
-    :param deadline: Unix seconds; there is one last look at it.
-    :param exponential_backoff: double the interval from look to look.
-    :param max_wait: most seconds between two looks.
-    :param end_task: end the task from here, without resuming it on a worker, if that can be done.
-    :param kind: which generations take about as long, such as ``gpt-image-2/2K/1`` (model, resolution,
-        n); they learn from each other when to look. None: those without a kind learn together.
-    :param submitted_at: when it was submitted, in Unix seconds: for a minute after that, a service that does
-        not know it yet is asked again. None: that is not known.
+    :param deadline: Unix seconds. At the deadline the trigger looks one last time.
+    :param exponential_backoff: double the interval after each look.
+    :param max_wait: the most seconds between two looks.
+    :param end_task: if possible, end the task here, without resuming it on a worker.
+    :param kind: the kind of generation, such as ``gpt-image-2/2K/1`` (model, resolution, n). One kind takes
+        about the same time, so triggers of one kind share what they learn about when to look. None: all
+        generations without a kind share it.
+    :param submitted_at: the time of the submission, in Unix seconds. If the service does not know the
+        generation in the first minute after it, the trigger asks again. None: the time is not known.
     """
 
     first_look_after: ClassVar[float] = 5.0
-    """Seconds before the first look of a trigger that ends its task, the service's own advice (contract:
-    Status). The others first look when an event may be sent, unless it was learned that this is too early."""
+    """Seconds before the first look of a trigger that ends its task, as the service advises (contract:
+    Status). Other triggers look first when they may send an event, or later if they learned that this is too
+    early."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         self._prices = DEFAULT_PRICES  # until the connection is read
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the keyword arguments, JSON scalars all; no key, no prompt."""
+        """Return the class path and the keyword arguments, all JSON scalars, without key or prompt."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -113,7 +115,7 @@ class GptImgGenerationTrigger(HoldingTrigger):
         return True
 
     async def on_kill(self) -> None:
-        """Say what becomes of the generation; there is no way to cancel it (contract: Status)."""
+        """Log what happens to the generation, which cannot be cancelled (contract: Status)."""
         self.log.warning(
             "The task no longer waits for generation %s. It was accepted and billed, cannot be cancelled, "
             "and its images can be had by this id for %s after it is completed.",
