@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from airflow_provider_gptimg.api.request import BUSINESS_ID, GenerationRequest, 
 from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.uploads import upload
 from airflow_provider_gptimg.api.wire import File, Upload
-from airflow_provider_gptimg.compat.imports import BaseHook, connection_of
+from airflow_provider_gptimg.compat.imports import AirflowNotFoundException, BaseHook, connection_of
 from airflow_provider_gptimg.exceptions import GptImgValidationError, translated
 from airflow_provider_gptimg.hooks import connection_form, diagnosis
 from airflow_provider_gptimg.hooks.shared import buckets_for, schedules_for, settings_of, shared_client
@@ -67,7 +67,9 @@ class GptImgHook(BaseHook):
 
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
-        return _settings(self.get_connection(self.conn_id))
+        with self._connection_known():
+            connection = self.get_connection(self.conn_id)
+        return _settings(connection)
 
     def get_conn(self) -> SyncClient:
         """Return a client for the connection. Close it, or use it in a ``with``."""
@@ -279,7 +281,21 @@ class GptImgHook(BaseHook):
         return self.run(flow())
 
     async def _read_settings(self) -> Settings:
-        return _settings(await connection_of(self, self.conn_id))
+        with self._connection_known():
+            connection = await connection_of(self, self.conn_id)
+        return _settings(connection)
+
+    @contextmanager
+    def _connection_known(self) -> Iterator[None]:
+        """Turn Airflow's error for a connection that it does not have into ours, which is not retried."""
+        try:
+            yield
+        except AirflowNotFoundException as error:
+            message = (
+                f"{error}. Add the connection: "
+                f"airflow connections add {self.conn_id} --conn-type gptimg --conn-password sk-…"
+            )
+            raise GptImgValidationError(message, field="conn_id") from error
 
 
 def _check_business_id(value: str | None) -> None:

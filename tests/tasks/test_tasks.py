@@ -52,6 +52,17 @@ def test_what_a_mapped_task_is_expanded_over_is_refused_when_it_runs(emulator: A
     assert pipeline.xcom("images", map_index=0)["status"] == "completed"
 
 
+def test_a_connection_that_does_not_exist_fails_at_once(emulator: Any) -> None:
+    pipeline = Pipeline("without_connection")
+    with pipeline.tasks():
+        GptImgGenerateOperator(task_id="images", prompt="A fox", conn_id="nobody_made_it", retries=3)
+    assert pipeline.run() == "failed"  # `dag.test()` would leave a task that is to be retried as it is
+    error = pipeline.xcom("images", key="error")
+    assert error["error"] == "GptImgValidationError"
+    assert "The conn_id `nobody_made_it` isn't defined. Add the connection: " in error["message"]
+    assert "airflow connections add nobody_made_it --conn-type gptimg" in error["message"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -56,6 +56,16 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, key: str = "sk-test", **e
     monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(connection))
 
 
+async def test_a_connection_that_the_triggerer_does_not_see_is_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (event,) = await fired(trigger(conn_id="nobody_made_it"))
+    assert (event["status"], event["generation_id"]) == ("error", GENERATION_ID)
+    said = capsys.readouterr().out
+    assert f"Generation {GENERATION_ID} cannot be watched from here: The conn_id" in said
+    assert "Traceback" not in said
+
+
 def test_two_hundred_triggers_never_block_the_loop(tmp_path: Path, record_figures: Any) -> None:
     """Each of them waits through several answers that take 200 ms."""
     # A process of its own, as a triggerer is one: neither pytest's heap nor coverage takes part.
