@@ -6,9 +6,9 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
 
-# Most tests wait for something, so more of them than cores at once. Those with a real Airflow share one, and wait
-# even more: `make test` runs the others beside them, with the processor time that is left.
-PARALLEL ?= -n 3
+# The tests with a real Airflow share one, and mostly wait: `make test` runs the others beside them, in the
+# processor time that is left.
+PARALLEL ?= -n 2
 
 export UV_PYTHON_DOWNLOADS := never
 export REPOSITORY_URL

@@ -63,6 +63,11 @@ def key_of(request: GenerationRequest) -> str | None:
     return hash_of({"version": VERSION, **request.body()})[:KEY_DIGITS]
 
 
+def own_key(generation_id: str) -> str:
+    """Return the key of a generation whose request nobody knows any more: no request has it."""
+    return hash_of({"generation_id": generation_id})[:KEY_DIGITS]
+
+
 @dataclass(frozen=True)
 class Entry:
     """What is owned for a key.

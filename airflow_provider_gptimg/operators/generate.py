@@ -15,7 +15,7 @@ from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.assets import announce
 from airflow_provider_gptimg.compat.task_instance import created_at, facts_of, task_instance
 from airflow_provider_gptimg.exceptions import GptImgAmbiguousSubmissionError, GptImgNotFoundError, from_api
-from airflow_provider_gptimg.files.cache import key_of
+from airflow_provider_gptimg.files.cache import key_of, own_key
 from airflow_provider_gptimg.files.names import FileNames
 from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.hooks.gptimg import WAIT_LIMIT, GptImgHook
@@ -273,12 +273,16 @@ class GptImgGenerateOperator(GenerationWait):
             and ends_in_triggerer(self, stores=wanted.output_path is not None or self.cache_path is not None)
         )
         self.asked = facts
+        cache_key = None
+        if self.cache_path is not None:
+            cache_key = self._cache_key(attempt, decision, submission, request)
         remember = partial(
             attempt.remember,
             receipt,
             fingerprint=decision.fingerprint or "",
             asked=facts,
             ends_in_triggerer=ends_there,
+            cache_key=cache_key,
         )
         remember()
         if self.do_xcom_push:
@@ -291,7 +295,7 @@ class GptImgGenerateOperator(GenerationWait):
             submitted_at=receipt.submitted_at,
             digest=digest,
             returned=None if returned is None else dict(returned),
-            cache_key=None if self.cache_path is None else key_of(request),
+            cache_key=cache_key,
             ends_in_triggerer=ends_there,
         )
         try:
@@ -374,6 +378,25 @@ class GptImgGenerateOperator(GenerationWait):
         names = FileNames.of(wanted.file_name, task_instance(context), digest)
         folder = None if wanted.output_path is None else Place.of(wanted.output_path)
         return Owned(cache, request, asked(request, 0), folder, names, self.log)
+
+    def _cache_key(
+        self, attempt: Attempt, decision: Decision, submission: Submission, request: GenerationRequest
+    ) -> str:
+        """Return the key under which a generation's images are entered: by the request that it was made of.
+
+        An earlier attempt may have asked for something else: a function returns another prompt, or a file
+        has changed.
+        """
+        generation, record = submission.generation, attempt.facts.own_record
+        if record and record.cache_key and record.receipt and record.receipt.generation_id == generation.id:
+            return record.cache_key
+        is_known = submission.origin is Origin.SUBMITTED or decision.action is Action.SUBMIT
+        if decision.fingerprint == fingerprint(request, self.conn_id):  # all of it is in the business id
+            named = generation.client_business_id
+            if named is None and generation.id != attempt.facts.pushed_id:
+                named = submission.client_business_id  # by which it was found
+            is_known |= named == submission.client_business_id
+        return (key_of(request) if is_known else None) or own_key(generation.id)
 
     def _give_owned(self, context: Context, attempt: Attempt, result: Result) -> Result:
         """Hand on what was taken from the cache, and note that it was given."""

@@ -132,7 +132,13 @@ class Attempt:
         return Identity.of(self.place, self.series, decision.fingerprint or "")
 
     def remember(
-        self, receipt: Receipt, *, fingerprint: str, asked: Any, ends_in_triggerer: bool = False
+        self,
+        receipt: Receipt,
+        *,
+        fingerprint: str,
+        asked: Any,
+        ends_in_triggerer: bool = False,
+        cache_key: str | None = None,
     ) -> None:
         """Leave what was paid for, at once after the submission."""
         self.memory.keep(
@@ -144,6 +150,7 @@ class Attempt:
                 asked=asked,
                 ends_in_triggerer=ends_in_triggerer,
                 ti_id=self.facts.ti_id,
+                cache_key=cache_key,
             )
         )
 

@@ -55,6 +55,7 @@ class Record:
     :param ends_in_triggerer: whether it was left to its trigger, which may have given its result unseen.
     :param given_by: the try number of the attempt that handed its result on; None if none has.
     :param ti_id: the id of the task instance in Airflow's database.
+    :param cache_key: under which the images belong into the cache, by the request that was submitted.
     """
 
     series: str
@@ -65,6 +66,7 @@ class Record:
     ends_in_triggerer: bool = False
     given_by: int | None = None
     ti_id: str | None = None
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

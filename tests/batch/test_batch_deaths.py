@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,54 +19,17 @@ from airflow_provider_gptimg.batch.journal import Known
 from airflow_provider_gptimg.batch.json_lines import read_records
 from airflow_provider_gptimg.files.place import Place
 from tests.support.batches import BatchTask, check_paid_once, connect, hurry, submissions
+from tests.support.deaths import Death, Killed
 
 SEEDS = range(20)
 SEEDS_WITH_CLEARS = range(100, 116)
 MOST_DEATHS = 6
 
 
-class Killed(BaseException):
-    """The process is dead."""
-
-
-class Death:
-    """Strikes at a step, before or after what is done there; from then on nothing is done any more.
-
-    A step is a call to the service or a file that gets its name.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._steps_left = 0
-        self._after = False
-        self._dead = False
-
-    def be_due(self, steps: int, *, after: bool) -> None:
-        """Strike in so many steps."""
-        self._steps_left, self._after, self._dead = steps, after, False
-
-    def before(self) -> bool:
-        """Take a step; return whether it is the last one."""
-        with self._lock:
-            self._steps_left -= 1
-            is_last = self._steps_left == 0
-            if self._dead or (is_last and not self._after):
-                self._dead = True
-                raise Killed
-            return is_last
-
-    def after(self, is_last: bool) -> None:
-        """End a step."""
-        with self._lock:
-            self._dead = self._dead or is_last
-        if self._dead:
-            raise Killed
-
-
 @pytest.fixture
 def death(monkeypatch: pytest.MonkeyPatch) -> Death:
     death = Death()
-    send, put = AsyncClient._send, Place.put
+    send = AsyncClient._send
 
     async def mortal_send(client: AsyncClient, *given: Any) -> Any:
         is_last = death.before()
@@ -75,13 +37,8 @@ def death(monkeypatch: pytest.MonkeyPatch) -> Death:
         death.after(is_last)
         return reply
 
-    def mortal_put(*given: Any) -> None:
-        is_last = death.before()
-        put(*given)
-        death.after(is_last)
-
     monkeypatch.setattr(AsyncClient, "_send", mortal_send)
-    monkeypatch.setattr(Place, "put", mortal_put)
+    monkeypatch.setattr(Place, "put", death.during(Place.put))
     return death
 
 
