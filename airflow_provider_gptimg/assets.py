@@ -113,7 +113,7 @@ def location(path: object) -> str:
         if scheme == "file":
             if host or not key.startswith("/"):
                 raise invalid(FIELD, path, f"{_ALLOWED}; after file:// an absolute path follows")
-            # A path of two leading slashes stays one in POSIX, and is the same folder on every Linux.
+            # POSIX keeps two leading slashes in a path, but on Linux it is the same folder as with one.
             return "file://" + posixpath.normpath(f"/{key.lstrip('/')}")
         if not host:
             raise invalid(FIELD, path, f"it names no bucket; {_ALLOWED}")

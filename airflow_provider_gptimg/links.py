@@ -99,5 +99,5 @@ def _place(prefix: str, ti_key: Any) -> str:
 
 
 def _region(ti_key: Any) -> dict[str, str]:
-    # The parameters by which Airflow's own pages tell the iterations of a loop apart.
+    # The parameters that Airflow's own pages use to tell the iterations of a loop apart.
     return dict(zip(("region_id", "region_index"), region_of(ti_key), strict=False))

@@ -7,7 +7,7 @@ from typing import Any
 INTEGRATION = "GPT Image"
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    # A port belongs into the base URL; but the Test button of Airflow 3.3.2 works only where one is stored.
+    # A port belongs in the base URL, but the Test button of Airflow 3.3.2 works only if one is stored.
     "hidden-fields": ["login", "schema"],
     "relabeling": {"host": "Base URL", "password": "API key"},
     "placeholders": {
@@ -24,7 +24,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "The model of tasks that name none. If empty: gpt-image-2.",
         "schema": {
             "type": ["string", "null"],
-            # Offered while typing; any other name may be typed as well.
+            # Suggested while typing; any other name is allowed too.
             "examples": [
                 "gpt-image-2",
                 "gpt-image-2-vip",

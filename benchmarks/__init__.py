@@ -1,1 +1,1 @@
-"""What the provider promises, measured. Every figure is printed as a table; run them with ``make bench``."""
+"""Benchmarks of the provider's promises. Figures are printed as tables; run them with ``make bench``."""

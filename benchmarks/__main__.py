@@ -1,7 +1,7 @@
 """Run all benchmarks, or the named ones: ``python -m benchmarks [NAME ...] [OPTION ...]``.
 
-Options go to the benchmark that is named: ``make bench ARGS="false_failures --tasks 60"``.
-The exit code is 0 only if every figure kept what is promised.
+Options go to the named benchmark: ``make bench ARGS="false_failures --tasks 60"``.
+The exit code is 0 only if all figures are as promised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what was asked for and return the exit code."""
+    """Run the requested benchmarks and return the exit code."""
     chosen = list(takewhile(lambda word: not word.startswith("-"), arguments))
     options = arguments[len(chosen) :]
     unknown = [name for name in chosen if name not in names()]

@@ -1,10 +1,10 @@
-"""One batch of many images: the rate it reaches, and what it takes of the machine.
+"""One batch of many images: the rate that it reaches, and the CPU and memory that it takes.
 
-At each rate group against the emulator, the rate from the first submission to the last: N submissions
-can take no less than (N - burst) / rate seconds, with the service's full bucket of ten seconds for a
-burst; the share is that time divided by the time it took. CPU is of the batch's process, without
-starting Python and importing Airflow; outside pictures means without the threads' time in which
-pictures are fetched, checked and stored. Memory is measured at a service that paints nothing.
+The rate is measured for each rate group against the emulator, from the first submission to the last. N
+submissions take at least (N - burst) / rate seconds, and a burst is the service's full bucket of ten seconds.
+The share is that time divided by the measured time. CPU is of the batch's process, without starting Python
+and importing Airflow. "Outside pictures" leaves out the threads' time for fetching, checking and storing
+pictures. Memory is measured with a service that paints nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dev.emulator import EmulatorProcess
 ROOT = Path(__file__).parent.parent
 LEAST_SHARE = 0.95
 MOST_CPU = 10.0
-"""Milliseconds an image."""
+"""Milliseconds per image."""
 
 MOST_GROWTH = 1.25
 """Memory for ten times the items, as a multiple."""
@@ -61,7 +61,7 @@ FASTEST = {"submit_rps": 1000, "query_rps": 5000}
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the tables, and return whether what is promised was kept."""
+    """Measure, print the tables, and return whether the promises were kept."""
     parser = argparse.ArgumentParser(prog="benchmarks batch", description=__doc__)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--groups", nargs="*", choices=SUBMITS_PER_SECOND, default=list(SUBMITS_PER_SECOND))
@@ -106,7 +106,7 @@ def _in_memory(home: Path, count: int) -> tuple[Any, ...]:
 
 
 def _cpu(measured: Measured) -> tuple[float, float]:
-    """Return milliseconds an image, all and outside pictures."""
+    """Return milliseconds per image, in total and outside pictures."""
     outside = measured.cpu - measured.picture_cpu
     return 1000 * measured.cpu / measured.completed, 1000 * outside / measured.completed
 

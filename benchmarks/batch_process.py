@@ -23,9 +23,9 @@ from benchmarks.loop_watch import resident_kib
 class Order:
     """What to make.
 
-    :param url: of the service.
-    :param extra: of the connection.
-    :param folder: where the images go, and the list of the items.
+    :param url: the service's URL.
+    :param extra: the connection's extra.
+    :param folder: the folder for the images and the list of items.
     """
 
     url: str
@@ -36,13 +36,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured.
+    """The measurements.
 
-    :param seconds: of the whole batch.
+    :param seconds: duration of the whole batch.
     :param cpu: CPU seconds of the process, from the batch's beginning to its end.
-    :param picture_cpu: CPU seconds of these that went into fetching, checking and storing pictures.
-    :param before_mib: memory before the batch, with all that is imported.
-    :param peak_mib: most memory.
+    :param picture_cpu: the part of ``cpu`` for fetching, checking and storing pictures.
+    :param before_mib: memory before the batch, with all imports.
+    :param peak_mib: peak memory.
     """
 
     completed: int
@@ -73,7 +73,7 @@ class _Stopwatch:
 
 
 def measure(order: Order) -> Measured:
-    """Make the batch and return what that took."""
+    """Make the batch and return the measurements."""
     connection = {"conn_type": "gptimg", "host": order.url, "password": "sk-bench", "extra": order.extra}
     os.environ["AIRFLOW_CONN_GPTIMG_DEFAULT"] = json.dumps(connection)
     from airflow_provider_gptimg.files.storage import Storage

@@ -1,7 +1,7 @@
 """Nights of a catalogue with a cache on a local S3 server: an unchanged one, and one with 1 % changed.
 
 The first night is left out: the cache is filled with one picture under the key of each item. The server
-(moto), the emulator and the batch are processes of their own on this machine.
+(moto), the emulator and the batch are separate processes on this machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOST_SECONDS = 120.0
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the table, and return whether only what changed was paid for, and soon enough."""
+    """Measure, print the table, and return whether only changed items were paid for, and fast enough."""
     parser = argparse.ArgumentParser(prog="benchmarks cache_nights", description=__doc__)
     parser.add_argument("--items", type=int, default=10_000)
     count = parser.parse_args(arguments).items

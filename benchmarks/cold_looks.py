@@ -1,8 +1,8 @@
-"""How late a wait is that has seen nothing yet, and what a wrong prior costs: simulated, without a service.
+"""The lateness of waits without experience, and the cost of a wrong prior: simulated, without a service.
 
 Each row is one kind of generation that the prior of 1K images expects to take 5 to 30 s. "Fixed" looks once
-an interval. "Alone" is the first wait of a process, "sixth" the sixth in a row, "24 at once" a map of
-tasks. A triggerer's wait begins two seconds after the submission and does not know it. Nothing else takes
+per interval. "Alone" is the first wait of a process, "sixth" the sixth in a row, "24 at once" a map of
+tasks. A triggerer's wait begins two seconds after the submission, without knowing that. Nothing else takes
 time.
 """
 
@@ -49,7 +49,7 @@ Figures = tuple[float, float]
 
 
 def main(arguments: list[str]) -> bool:
-    """Simulate, print the table, and return whether images of 8 s and 20 s kept what is promised."""
+    """Simulate, print the table, and return whether images of 8 s and 20 s kept the promises."""
     parser = argparse.ArgumentParser(prog="benchmarks cold_looks", description=__doc__)
     parser.add_argument("--runs", type=int, default=60, help="processes of each row")
     options = parser.parse_args(arguments)
@@ -92,7 +92,7 @@ def _measured(
             submitted_before=before,
             seed=seed,
         )
-        # Lateness comes in the order of the finishes: the order of the waits, where they are far apart.
+        # Lateness comes in the order of the finishes, which is the order of the waits if they are far apart.
         chosen = range(count) if only is None else [only]
         looks += [len(result.ages[number]) for number in chosen]
         late += result.late if only is None else [result.late[only]]

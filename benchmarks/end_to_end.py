@@ -1,12 +1,12 @@
 """The same images in a real Airflow: mapped operators, one batch, and a plain HttpOperator + HttpSensor.
 
-One variant after the other in the same Airflow (PostgreSQL where it is installed, else SQLite), against
-the emulator in a process of its own: generations of 20 s (median; log-normal, sigma 0.5), default rate
-limit. Images a minute count from the start of the first task to the end of the last. CPU is of all
-processes of Airflow together (the database and the emulator are not among them), less what the idle
-Airflow takes in as many seconds. Submissions are the service's ledger. A failed task counts after its
-retries; tries > 1 are the tasks that needed one. The batch also stores every picture, and so does one of
-the mapped; the others hand on URLs, except for the HttpSensor, which hands on nothing.
+The variants run one after the other in the same Airflow (on PostgreSQL if it is installed, else on SQLite),
+against the emulator in a separate process: generations of 20 s (median; log-normal, sigma 0.5), default rate
+limit. Images per minute count from the start of the first task to the end of the last. CPU is of all Airflow
+processes together (without the database and the emulator), minus the CPU of an idle Airflow in the same time.
+Submissions are from the service's ledger. A task counts as failed after its retries; tries > 1 are tasks that
+needed a retry. The batch and one of the mapped variants also store every picture. The others hand on URLs,
+except for the HttpSensor, which hands on nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Row = tuple[object, ...]
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the table, and return whether ours paid once for each image and lost none."""
+    """Measure, print the table, and return whether our variants paid once for each image and lost none."""
     parser = argparse.ArgumentParser(prog="benchmarks end_to_end", description=__doc__)
     parser.add_argument("--images", type=int, default=200, help="images of each variant")
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="measure only this one")
@@ -110,8 +110,8 @@ def _airflow(home: Path, remote: Remote, database: str | None, options: argparse
 
 
 def _idle(stack: AirflowStack, seconds: float) -> float:
-    """Return the CPU seconds a second of an Airflow that only looks after itself."""
-    time.sleep(10)  # what starting up has left to do
+    """Return the CPU seconds per second of an idle Airflow."""
+    time.sleep(10)  # lets the startup finish
     cpu = stack.cpu_seconds()
     time.sleep(seconds)
     return (stack.cpu_seconds() - cpu) / seconds
@@ -130,7 +130,7 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idl
     )
     seconds = (max(ends) - min(starts)).total_seconds()
     failed = [task for task in tasks if task["state"] != "success"]
-    # A try number alone does not tell: every look of a rescheduled sensor counts as one too.
+    # A try number alone does not show it, because every look of a rescheduled sensor counts as a try.
     several = [run.task(task["task_id"], task["map_index"]) for task in tasks if task["try_number"] > 1]
     retried = sum(task.tries() > 1 for task in several)
     ledger = remote.ledger()
@@ -145,12 +145,12 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idl
         ledger["requests"]["status"],
         round(seconds),
     )
-    print(f"  {row}", flush=True)  # the table comes at the very end
+    print(f"  {row}", flush=True)  # the table is printed only at the end
     return row
 
 
 def _wait(run: DagRun) -> None:
-    """Wait for the end of a run; asks seldom, because answering is CPU of Airflow too."""
+    """Wait for the end of a run. Asks rarely, because the answers take CPU of Airflow too."""
     deadline = time.monotonic() + TIMEOUT
     while run.state() not in FINAL_RUN_STATES:
         if time.monotonic() > deadline:

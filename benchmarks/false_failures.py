@@ -1,9 +1,9 @@
-"""No image is thrown away because a scheduler is slow.
+"""A slow scheduler does not cause the loss of any image.
 
 A deferred task that is resumed before the scheduler has handled the end of its first half fails as
 "state changed externally" (apache/airflow#66374). Here a fast service meets a loaded
 ``airflow standalone``: mapped tasks, retries=0, while busy processes and another DAG take the cores.
-With the protection switched off the same DAG fails, so the measurement is known to bite.
+With the protection switched off the same DAG fails, which shows that the measurement can fail.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LOOP = re.compile(r"Ran scheduling loop in (?:duration=)?([\d.]+)")
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the table, and return whether the default lost no task and the test bites."""
+    """Measure, print the table, and return whether the default lost no task and the test can fail."""
     parser = argparse.ArgumentParser(prog="benchmarks false_failures", description=__doc__)
     parser.add_argument("--tasks", type=int, default=200, help="mapped tasks of each variant")
     parser.add_argument("--busy", type=int, default=2, help="processes that only burn a core")
@@ -90,7 +90,7 @@ def _airflow(home: Path, remote: Remote, options: argparse.Namespace) -> Airflow
             "PYTHONPATH": str(HERE.parent),
             "BENCHMARK_TASKS": str(options.tasks),
             "BENCHMARK_CROWD": str(options.crowd),
-            # Says how long each of the scheduler's loops took.
+            # Logs how long each of the scheduler's loops took.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": f"{SCHEDULER}=DEBUG",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
         },
@@ -133,7 +133,7 @@ def _last_words(run: DagRun, map_index: int) -> list[str]:
 
 
 def _ended(run: DagRun, tasks: int) -> Counter[str | None]:
-    """Wait until every task has ended, and return how many are in which state."""
+    """Wait until every task has ended, and return the number of tasks in each state."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         time.sleep(3)
@@ -146,7 +146,7 @@ def _ended(run: DagRun, tasks: int) -> Counter[str | None]:
 
 @contextmanager
 def _busy(processes: int) -> Iterator[None]:
-    """Keep cores busy meanwhile."""
+    """Keep cores busy during the block."""
     burning = [multiprocessing.Process(target=_burn, daemon=True) for _ in range(processes)]
     for process in burning:
         process.start()

@@ -1,8 +1,8 @@
 """An ideal scheduler under a rate limit, simulated: it knows how long jobs take, and calls take no time.
 
-It looks by the best schedule there is for the distribution, and where the limit allows fewer looks than
-are due, the next one goes to the job that is most likely to be finished. Of the intervals that scale the
-schedule the one with the least mean lateness is taken: an ideal scheduler also knows how scarce looks are.
+It looks by the best schedule for the distribution. If the limit allows fewer looks than are due, the next one
+goes to the job that is most likely finished. Of the intervals that scale the schedule it takes the one with
+the least mean lateness, because an ideal scheduler also knows how scarce looks are.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from benchmarks.job_service import BURST_SECONDS, MEDIAN, SIGMA, durations
 
 STEP = 0.02
 THINNED = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
-"""Times the interval: schedules that are tried."""
+"""The schedules to try, as multiples of the interval."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an ideal scheduler reaches; lateness in seconds for each job."""
+    """The result of an ideal scheduler; lateness in seconds for each job."""
 
     polls: int
     lateness: Sequence[float]
 
 
 def ideal(count: int, seed: int, interval: float, rate: float) -> Outcome:
-    """Return the least late outcome for these jobs under a limit of so many queries a second."""
+    """Return the outcome with the least lateness, under a limit of ``rate`` queries per second."""
     taken, plan = durations(count, seed), _plan()
     outcomes = [_simulate(taken, plan, interval * factor, rate) for factor in THINNED]
     return min(outcomes, key=lambda outcome: fmean(outcome.lateness))
@@ -59,7 +59,7 @@ def _simulate(taken: Sequence[float], plan: Plan, interval: float, rate: float) 
         tokens = min(rate * BURST_SECONDS, tokens + rate * STEP)
         while due and due[0][0] <= now:
             number = heapq.heappop(due)[1]
-            # All began at once, so the one looked at longest ago is the likeliest to be finished.
+            # All began at once, so the one that was looked at longest ago is most likely finished.
             heapq.heappush(waiting, (last[number], number))
         while waiting and tokens >= 1:
             number = heapq.heappop(waiting)[1]

@@ -1,10 +1,10 @@
-"""A service of jobs that only take time, at the addresses where each trigger expects its own.
+"""A service of jobs that only take time, at the addresses that each trigger expects.
 
-All of them ask for the same jobs, which finish by the clock. It counts the status queries, limits them
-as the contract says if it is told to, and remembers when each job finished and when that was first told.
+All triggers ask for the same jobs, which finish by the clock. The service counts the status queries, and can
+limit them as the contract says. It remembers when each job finished, and when it first told that.
 Run as ``python -m benchmarks.job_service QUERIES_PER_SECOND`` (0: no limit); prints its URL.
 
-``POST /_jobs {"count", "seed"}`` starts jobs and counts from 0, ``GET /_ledger`` tells what was counted.
+``POST /_jobs {"count", "seed"}`` starts jobs and resets the counts, ``GET /_ledger`` returns the counts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from email.utils import formatdate
 from typing import Any
 
 MEDIAN, SIGMA = 20.0, 0.5
-"""Seconds and spread (of the logarithm) that a job takes."""
+"""A job's duration: the median in seconds, and the spread of the logarithm."""
 
 BURST_SECONDS = 10
 """Contract: Rate limits."""
 
 
 def durations(count: int, seed: int) -> list[float]:
-    """Return how many seconds each job takes."""
+    """Return the duration of each job in seconds."""
     draw = random.Random(seed)
     return [MEDIAN * math.exp(SIGMA * draw.gauss(0.0, 1.0)) for _ in range(count)]
 
@@ -45,13 +45,13 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its time has come."""
+        """Whether its time is over."""
         return time.time() >= self.finishes_at
 
 
 @dataclass
 class Jobs:
-    """All jobs, the limit, and what was counted since the last ones were started."""
+    """All jobs, the limit, and the counts since the last start of jobs."""
 
     rate: float
     jobs: list[Job] = field(default_factory=list)
@@ -63,14 +63,14 @@ class Jobs:
         self._tokens, self._filled_at = self.rate * BURST_SECONDS, time.monotonic()
 
     def start(self, count: int, seed: int) -> list[int]:
-        """Start jobs, count from 0, and return their numbers."""
+        """Start jobs, reset the counts, and return the jobs' numbers."""
         now = time.time()
         self.first, self.polls, self.limited = len(self.jobs), 0, 0
         self.jobs += [Job(now, now + seconds) for seconds in durations(count, seed)]
         return list(range(self.first, len(self.jobs)))
 
     def ledger(self) -> dict[str, Any]:
-        """Return the counts, and the times of each job that was started last."""
+        """Return the counts, and the times of each job of the last start."""
         jobs = self.jobs[self.first :]
         return {
             "polls": self.polls,
@@ -80,7 +80,7 @@ class Jobs:
         }
 
     def query(self, number: int) -> Job | None:
-        """Return a job for one status query, None if there were too many of them."""
+        """Return a job for one status query, None if there were too many queries."""
         now = time.monotonic()
         self._tokens = min(self.rate * BURST_SECONDS, self._tokens + (now - self._filled_at) * self.rate)
         self._filled_at = now
@@ -144,7 +144,7 @@ ROUTES: list[tuple[re.Pattern[str], Callable[[int, Job], dict[str, Any]]]] = [
 
 
 def answer(jobs: Jobs, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    """Return status and JSON of an answer."""
+    """Return the status and JSON of an answer."""
     asked = json.loads(body) if body else {}
     if path == "/_jobs":
         return 200, {"numbers": jobs.start(**asked)}
@@ -162,14 +162,14 @@ def answer(jobs: Jobs, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
 
 
 class Connection(asyncio.Protocol):
-    """Just enough HTTP for clients that behave; a framework would take the core from the triggers."""
+    """Just enough HTTP for clients that behave; a framework would take CPU time from the triggers."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
+        """Remember the connection for the answers."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 

@@ -1,9 +1,9 @@
-"""How late a task is in a real Airflow: from the finish of its image to its success.
+"""The lateness of a task in a real Airflow: from the finish of its image to its success.
 
-One Airflow for all (PostgreSQL where it is installed, else SQLite), against the emulator in a process of its
-own: images of 8 s and of 20 s (median; log-normal, sigma 0.25), without rate limit. Cold is a triggerer that
-has just started, warm is the same one afterwards. Single tasks run one after the other, the mapped ones at
-once. Looks are status queries for each image.
+All variants use one Airflow (on PostgreSQL if it is installed, else on SQLite), against the emulator in a
+separate process: images of 8 s and of 20 s (median; log-normal, sigma 0.25), without rate limit. Cold is a
+triggerer that has just started, warm is the same one afterwards. Single tasks run one after the other, the
+mapped ones at once. Looks are status queries per image.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> bool:
 
 
 class Bench:
-    """The running Airflow and what was measured in it."""
+    """The running Airflow and the measurements in it."""
 
     stack: AirflowStack
 
@@ -107,4 +107,4 @@ class Bench:
         middle, tail = middle_and_tail(late) if len(late) > 1 else (late[0], late[0])
         row = (variant, seconds, heat, f"{runs} x {len(late) // runs}", middle, tail, looks, failed)
         self.rows.append(row)
-        print(f"  {row}", flush=True)  # the table comes at the very end
+        print(f"  {row}", flush=True)  # the table is printed only at the end

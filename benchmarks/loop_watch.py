@@ -1,4 +1,4 @@
-"""Watching an event loop: how long it was held up, and how much memory its process took."""
+"""Watches an event loop: how long it was blocked, and how much memory its process took."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") / 1024
 
 @dataclass
 class Watch:
-    """What was seen so far.
+    """The observations so far.
 
-    :param stall: longest time in seconds by which the loop was late. The time for which the machine gave
-        it no core, being busy with others, is not counted.
-    :param peak_kib: most memory of the process.
+    :param stall: longest delay of the loop in seconds. Time in which the machine was too busy to give it a
+        core is not counted.
+    :param peak_kib: peak memory of the process.
     """
 
     stall: float = 0.0
@@ -47,14 +47,14 @@ def _schedstat(_thread: int) -> int | None:
 
 
 def coreless() -> float:
-    """Return the seconds for which this thread has waited for a core so far; 0 where nobody says."""
-    # Kept open: it is read so often that opening it would show in the figures.
+    """Return the seconds that this thread has waited for a core so far; 0 if that is unknown."""
+    # Kept open: it is read so often that opening it would affect the figures.
     file = _schedstat(threading.get_ident())
     return int(os.pread(file, 100, 0).split()[1]) / 1e9 if file is not None else 0.0
 
 
 def resident_kib() -> float:
-    """Return the memory of this process in KiB; 0 where nobody says."""
+    """Return the memory of this process in KiB; 0 if that is unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_KIB
     except OSError:

@@ -1,4 +1,4 @@
-"""What the metrics cost where Airflow sends none: its CPU beside the CPU of one look at a generation."""
+"""The cost of metrics if Airflow sends none: their CPU compared to the CPU of one look at a generation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_gptimg.result import NOTHING_ASKED, result_of
 from benchmarks.tables import print_table
 
 MOST = 0.05
-"""Of the CPU of a look: so much may counting it cost."""
+"""The most that counting a look may cost, as a share of the look's CPU."""
 
 HEAD = ("what", "microseconds", "of a look")
 RUNNING = {"id": "tsk_1", "object": "generation.task", "status": "in_progress", "progress": 50}

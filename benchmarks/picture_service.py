@@ -1,4 +1,4 @@
-"""A service that has one picture and makes it in two seconds, as often and as fast as it is asked.
+"""A service with one picture, which it makes in two seconds, as often and as fast as requested.
 
 For batches of ten thousand: the emulator paints each picture, which takes longer than everything else.
 Run as ``python -m benchmarks.picture_service``; prints its URL.
@@ -21,7 +21,7 @@ LATENCY = 2
 
 
 class Pictures:
-    """All generations: when each was submitted."""
+    """All generations, with the time of each submission."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -31,7 +31,7 @@ class Pictures:
         self._picture = picture.getvalue()
 
     def answer(self, method: str, path: str, url: str) -> tuple[str, bytes]:
-        """Return content type and content of an answer."""
+        """Return the content type and content of an answer."""
         if path.startswith("/files/"):
             return "image/png", self._picture
         name = path.rpartition("/")[2]
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
+        """Remember the connection for the answers."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         host, port = transport.get_extra_info("sockname")

@@ -1,7 +1,7 @@
-"""Many workers under one account's rate limit: all get their images, nobody pays twice, no time is lost.
+"""Many workers under one account's rate limit: all get their images, none pays twice, no time is lost.
 
-Processes share nothing but the service, so together they run into its limit, are told 429, wait and go
-on. The time that the limit allows is (submissions - burst) / rate. A process alone never gets a 429.
+The processes share only the service. So together they hit its limit, get a 429, wait and go on. The least
+time under the limit is (submissions - burst) / rate. A single process never gets a 429.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from benchmarks.tables import print_table
 from dev.emulator import EmulatorProcess
 
 MOST = 1.3
-"""Times what the limit allows: so long may it take."""
+"""The longest it may take, as a multiple of the least time under the limit."""
 
 HEAD = ("who", "processes", "calls", "succeeded", "paid", "429s", "seconds", "ideal seconds", "ratio")
 STARTUP_SECONDS = 300
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the table, and return whether all of it is as promised."""
+    """Measure, print the table, and return whether everything is as promised."""
     parser = argparse.ArgumentParser(prog="benchmarks rate_limit", description=__doc__)
     parser.add_argument("--submissions", type=int, default=300)
     parser.add_argument("--processes", type=int, default=20)
@@ -73,7 +73,7 @@ def _kept(row: tuple[Any, ...]) -> bool:
 def measure(
     group: str, what: str, log: Path, title: str, way: Callable[..., None], *, processes: int, calls: int
 ) -> tuple[Any, ...]:
-    """Let processes make their calls at a new emulator and return the row of the table.
+    """Let processes make their calls to a new emulator, and return the row of the table.
 
     :param what: ``submit`` or ``query``.
     :param way: how each process makes its share of the calls.
@@ -81,7 +81,7 @@ def measure(
     print(f"  {title} ...", flush=True)
     per_second = (SUBMITS_PER_SECOND if what == "submit" else QUERIES_PER_SECOND)[group]
     ideal = max(0.0, calls / per_second - BURST_SECONDS)
-    patience = STARTUP_SECONDS + 3 * ideal  # a process that died says nothing
+    patience = STARTUP_SECONDS + 3 * ideal  # a process that died does not report
     context = multiprocessing.get_context("spawn")
     ready, done = context.Barrier(processes + 1), context.Queue()
     log.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _connection(remote: Remote, group: str) -> str:
 
 
 def _paid_once(submissions: list[dict[str, Any]]) -> int:
-    """Return how many submissions were billed, or complain if one was twice."""
+    """Return the number of billed submissions, or complain if one was billed twice."""
     times = Counter(row["client_business_id"] for row in submissions)
     for business_id, paid in times.items():
         if paid > 1:
@@ -135,7 +135,7 @@ def _paid_once(submissions: list[dict[str, Any]]) -> int:
 
 
 def _work(connection: str, what: str, way: Callable[..., None], name: str, *, ready: Any, done: Any) -> None:
-    """Be one worker process: make the calls and report how many succeeded, and the errors."""
+    """Run one worker process: make the calls, and report the errors and the number of successes."""
     os.environ["AIRFLOW_CONN_GPTIMG_DEFAULT"] = connection
     from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 
@@ -180,13 +180,13 @@ def _query(hook: Any, generation_id: str, number: int) -> None:
 
 
 def one_after_the_other(call: Callable[[int], None], amount: int) -> None:
-    """One call after the other, as a loop in a Python task makes them."""
+    """Make one call after the other, like a loop in a Python task."""
     for number in range(amount):
         call(number)
 
 
 def as_new_processes(call: Callable[[int], None], amount: int) -> None:
-    """One call after the other, each knowing nothing of the last: so do an executor's tasks."""
+    """Make one call after the other, each without knowledge of the last, like an executor's tasks."""
     from airflow_provider_gptimg.hooks.shared import buckets_for
 
     for number in range(amount):

@@ -1,4 +1,4 @@
-"""Waits that triggerers share: tasks that are deferred all at once, without a worker start for each.
+"""Waits that triggerers share: tasks that are deferred all at once, without starting a worker for each.
 
 Run as ``python -m benchmarks.shared_waits FILE`` with the settings of an Airflow, it defers the tasks
 that the JSON file names.
@@ -24,7 +24,7 @@ from dev.stack import AirflowStack
 
 DAG_ID = "waits"
 MOST_A_RUN = 500
-"""Mapped tasks of one DAG run; more waits make more runs."""
+"""Maximum mapped tasks of one DAG run; more waits need more runs."""
 
 TIMEOUT = 1200.0
 """Seconds that a wait may take."""
@@ -33,7 +33,7 @@ GENERATIONS = "/v1/images/generations"
 
 
 class SharedWaits:
-    """So many generations, each with a task of a real Airflow that waits for it.
+    """A number of generations, each with a task in a real Airflow that waits for it.
 
     :param stack: an Airflow on PostgreSQL with the DAG :data:`DAG_ID`, not paused.
     :param remote: the emulator that makes the generations.
@@ -55,12 +55,12 @@ class SharedWaits:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the connections to the database and to the emulator."""
+        """Close the connections to the database and the emulator."""
         self._service.close()
         self._database.dispose()
 
     def prepare(self) -> None:
-        """Start as many DAG runs as it takes, wait until all their tasks stand in the pool, and submit."""
+        """Start the necessary DAG runs, wait until all their tasks are in the pool, and submit."""
         self._remote.reset()
         runs = [self._stack.api.trigger_run(DAG_ID) for _ in range(-(-self.count // MOST_A_RUN))]
         self._runs = [run.run_id for run in runs]
@@ -71,7 +71,7 @@ class SharedWaits:
         self._remote.configure(rate_limit="default")
 
     def defer(self, conn_id: str, *, end_task: bool) -> None:
-        """Let all tasks wait in the triggerers from now on, and end there or go back to their pool."""
+        """Let all tasks wait in the triggerers from now on, and either end there or return to their pool."""
         order = {
             "run_ids": self._runs,
             "generations": self._generations,
@@ -84,21 +84,21 @@ class SharedWaits:
             self._stack.run_command("-m", "benchmarks.shared_waits", file.name, program=sys.executable)
 
     def states(self) -> dict[str, int]:
-        """Return how many of the tasks are in which state."""
+        """Return the number of tasks in each state."""
         query = "SELECT state, count(*) FROM task_instance WHERE run_id = ANY(:runs) GROUP BY 1"
         return dict(self._query(query, runs=self._runs))
 
     def held(self) -> dict[int, int]:
-        """Return how many triggers each triggerer has, by the id of its job."""
+        """Return the number of triggers of each triggerer, by its job id."""
         return dict(self._query("SELECT triggerer_id, count(*) FROM trigger GROUP BY 1"))
 
     def newest_triggerer(self) -> int:
-        """Return the id of the job of the triggerer that was started last, 0 if there was none."""
+        """Return the job id of the triggerer that was started last, 0 if there was none."""
         newest = self._query("SELECT coalesce(max(id), 0) FROM job WHERE job_type = 'TriggererJob'")
         return int(newest[0][0])
 
     def lateness(self, *, end_task: bool) -> list[float]:
-        """Return how many seconds late each wait ended that ended well: its task is done, or may go on."""
+        """Return the lateness in seconds of each successful wait: its task is done, or may go on."""
         well = "state = 'success'" if end_task else "next_kwargs::text LIKE '%completed%'"
         ended = "end_date" if end_task else "scheduled_dttm"
         rows = self._query(
@@ -108,7 +108,7 @@ class SharedWaits:
         )
         self._remote.configure(rate_limit="off")
         return [
-            # The service tells whole seconds: half of one more on average.
+            # The service reports whole seconds, which adds half a second on average.
             float(over) - max(self._completed_at(generation_id) + 0.5, float(deferred))
             for generation_id, (is_well, over, deferred) in zip(self._generations, rows, strict=True)
             if is_well
@@ -128,7 +128,7 @@ class SharedWaits:
 
 
 def defer_all(run_ids: list[str], generations: list[str], conn_id: str, *, end_task: bool) -> None:
-    """Leave every task of the runs as its deferral would, through Airflow's own models."""
+    """Put every task of the runs into the state after its deferral, through Airflow's own models."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import Trigger
     from airflow.utils.session import create_session

@@ -1,4 +1,4 @@
-"""Printing what was measured."""
+"""Prints the measurements."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _text(value: object) -> str:
 
 
 def print_markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under a head as Markdown, to be pasted into the documentation."""
+    """Print rows under a head as Markdown, to paste into the documentation."""
     print(f"\n{title}\n")
     for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
         print(f"| {' | '.join(_text(value) for value in row)} |")
@@ -35,7 +35,7 @@ def print_markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:
-    """Return the median and the 95th percentile; not a number where there are fewer than two values."""
+    """Return the median and the 95th percentile; NaN if there are fewer than two values."""
     if len(values) < 2:
         return float("nan"), float("nan")
     twentieths = quantiles(values, n=20)
@@ -43,7 +43,7 @@ def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:
 
 
 def machine() -> str:
-    """Return what was measured on, and the day."""
+    """Return a description of this machine, and the day."""
     cpu = next(
         (
             line.partition(":")[2].strip()

@@ -1,9 +1,10 @@
 """Waiting for a thousand jobs: our trigger, its neighbours', and a hand-written one, side by side.
 
 All wait for the same jobs (log-normal, median 20 s, sigma 0.5) at the same local service, each in a fresh
-process; a row takes about two minutes. Lateness is the event minus the finish as it is, although ours
-holds events back in the first ten seconds; a late look is when the service first told the trigger, minus
-the finish. CPU is of the triggers' process alone. Compare rows of one run: machines have their moods.
+process; a row takes about two minutes. Lateness is the event's time minus the finish, without correction,
+although our trigger holds events back in the first ten seconds. A late look is the time when the service
+first told the trigger, minus the finish. CPU is of the triggers' process alone. Compare only rows of one run,
+because machines vary.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ Row = tuple[object, ...]
 
 
 def main(arguments: list[str]) -> bool:
-    """Measure, print the tables, and return whether ours kept what is promised."""
+    """Measure, print the tables, and return whether our trigger kept the promises."""
     parser = argparse.ArgumentParser(prog="benchmarks triggers", description=__doc__)
     parser.add_argument("--waits", type=int, action="append", help="waits at once (default: 1000)")
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="measure only this one")
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> bool:
 
 
 def installed(names: list[str]) -> list[str]:
-    """Return those variants whose distribution is here, and say which are not: some need a newer Python."""
+    """Return the variants whose distribution is installed, and print the others: some need a newer Python."""
     found = []
     for name in names:
         distribution = VARIANTS[name][1]
@@ -112,7 +113,7 @@ def _measure(name: str, order: Order) -> Row:
             **os.environ,
             "AIRFLOW_HOME": home,
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            # None is running: what looks for one must not find somebody else's.
+            # No API server is running; code that looks for one must not find somebody else's.
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:1/execution/",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
             "NO_PROXY": "127.0.0.1",

@@ -1,19 +1,19 @@
 """Two triggerers on PostgreSQL that share 2,000 waits, and what happens when one of them is killed.
 
-Real triggerers, scheduler, API server and database; the default rate limit (50 queries/s for both
-together) and generations of 30 s (median; log-normal, sigma 0.5) in the emulator. No worker is started
-for the waits: mapped sensors stand in a pool without slots, and are put into the state that deferring
-leaves, all at once, through Airflow's own models; they end in the triggerer (``end_task``), or are handed
-back to be resumed and stay in the pool. What the triggerers do is the same. Each variant has new
-triggerers, which have learned nothing yet.
+The triggerers, the scheduler, the API server and the database are real. The emulator has the default rate
+limit (50 queries/s for both together) and generations of 30 s (median; log-normal, sigma 0.5). No worker is
+started for the waits: mapped sensors are in a pool without slots, and are put into the state after a
+deferral, all at once, through Airflow's own models. They end in the triggerer (``end_task``), or are handed
+back to be resumed and stay in the pool. The triggerers' work is the same. Each variant has new triggerers,
+which have not learned anything yet.
 
-Lateness is when Airflow's database has the task's end, or the task as one to be resumed, minus the
-generation's completion, or minus the deferral where that came later; so it contains what Airflow takes to
-handle the events of a thousand waits that end at about the same time, and its first ten seconds where
-events are held back. The service tells whole seconds: half of one is taken off. Polls are all status
-queries, those answered 429 too. Lost are waits that did not end in success. CPU is of each triggerer
-with its children, from the first deferral to the last end; memory is what it does not share plus its
-part of what it does (PSS), before the waits and at its most.
+Lateness is the time when Airflow's database has the task's end, or has the task ready to resume, minus the
+generation's completion, or minus the deferral if that came later. So it includes Airflow's time to handle the
+events of a thousand waits that end at about the same time, and the first ten seconds if events are held back.
+The service reports whole seconds, so half a second is subtracted. Polls are all status queries, including
+those answered 429. Lost are waits that did not end in success. CPU is of each triggerer with its children,
+from the first deferral to the last end. Memory is what it does not share plus its part of what it shares
+(PSS), before the waits and at the peak.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 
 
 class Variant(NamedTuple):
-    """How it is waited.
+    """A way to wait.
 
     :param says: the name of the row.
-    :param conn_id: the connection, which says how many queries a second one triggerer may make.
+    :param conn_id: the connection, which sets how many queries per second one triggerer may make.
     :param kills: kill one triggerer when half of the waits are over.
     :param end_task: end the tasks in the triggerer, instead of handing them back to be resumed.
     """
@@ -126,7 +126,7 @@ def _airflow(home: Path, remote: Remote, database_url: str, waits: int) -> Airfl
         },
         extra_env={
             **PATIENT,
-            # Airflow's default: so long after its last heartbeat a triggerer's waits go to the other.
+            # Airflow's default time after a triggerer's last heartbeat until its waits go to the other.
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "30",
             "BENCHMARK_WAITS": str(min(waits, MOST_A_RUN)),
             "BENCHMARK_POOL": POOL,
@@ -137,7 +137,7 @@ def _airflow(home: Path, remote: Remote, database_url: str, waits: int) -> Airfl
 
 @dataclass
 class _Load:
-    """What one triggerer has taken so far."""
+    """The CPU and memory of one triggerer so far."""
 
     process: ManagedProcess
     job_id: int
@@ -148,12 +148,12 @@ class _Load:
     mib: float = 0.0
 
     def begin(self) -> None:
-        """Remember what it takes without waits."""
+        """Remember its CPU and memory without waits."""
         self.look()
         self.cpu_before, self.mib_before = self.cpu, self.mib
 
     def look(self) -> None:
-        """Take CPU and memory down; the figures of a dead one stay as they were."""
+        """Record CPU and memory; the figures of a dead triggerer stay as they were."""
         members = self.process.members()
         self.cpu = max(self.cpu, cpu_seconds(members))
         with suppress(psutil.Error):
@@ -185,7 +185,7 @@ def _measure(stack: AirflowStack, waits: SharedWaits, remote: Remote, name: str)
         _of_each(f"{load.mib_before:.0f} to {load.mib:.0f}" for load in loads),
         round(seconds),
     )
-    print(f"  {row}", flush=True)  # the table comes at the very end
+    print(f"  {row}", flush=True)  # the table is printed only at the end
     return row
 
 
@@ -194,13 +194,13 @@ def _of_each(figures: Iterable[object]) -> str:
 
 
 def _new_triggerers(stack: AirflowStack, waits: SharedWaits) -> list[_Load]:
-    """Replace the triggerers by new ones, one after the other, to know which job is whose."""
+    """Replace the triggerers with new ones, one after the other, to know which job belongs to which."""
     for name in TRIGGERERS:
         if name in stack.processes:
             stack.processes[name].stop()
     loads = [_new_triggerer(stack, waits, name) for name in TRIGGERERS]
     stack.wait_ready()
-    time.sleep(5)  # what starting up has left to do
+    time.sleep(5)  # lets the startup finish
     return loads
 
 
@@ -212,7 +212,7 @@ def _new_triggerer(stack: AirflowStack, waits: SharedWaits, name: str) -> _Load:
 
 
 def _watch(stack: AirflowStack, waits: SharedWaits, loads: list[_Load], kills: bool) -> None:
-    """Look until no wait is left; kill a triggerer in the middle if that is asked for."""
+    """Look until no wait is left; kill a triggerer in the middle if ``kills`` is set."""
     deadline = time.monotonic() + TIMEOUT
     victim = loads[-1]
     killed_at = 0.0

@@ -1,4 +1,4 @@
-"""The triggers that are compared, each pointed at the same jobs: how to connect and construct them."""
+"""The compared triggers, with the same jobs for each: how to connect and construct them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import httpx
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 PATIENCE = 1800.0
-"""Seconds a wait may take."""
+"""Seconds that a wait may take."""
 
 KEY = "sk-benchmark"
 UNLIMITED = 100_000
-"""Calls a second: no limit."""
+"""Calls per second: no limit."""
 
 Waiter = Callable[[int], BaseTrigger]
 """Makes the trigger for the job with this number."""
@@ -42,7 +42,7 @@ def gptimg(url: str, interval: float, limit: float) -> Waiter:
             poll_interval=interval,
             deadline=time.time() + PATIENCE,
         )
-        trigger.trigger_id = number  # as a triggerer does; without one it would not hold its event back
+        trigger.trigger_id = number  # as a triggerer does; without an id it would not hold its event back
         return trigger
 
     return waiter
@@ -86,7 +86,7 @@ def databricks(url: str, interval: float, _limit: float) -> Waiter:
 
 
 class PlainTrigger(BaseTrigger):
-    """What the author of a DAG writes in ten minutes."""
+    """A trigger that a DAG author writes in ten minutes."""
 
     def __init__(self, url: str, interval: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""One process that waits for jobs in triggers of one kind, as a triggerer does, and measures itself.
+"""One process that waits for jobs with triggers of one kind, as a triggerer does, and measures itself.
 
 Run as ``python -m benchmarks.waiting_process`` with its :class:`Order` as JSON; prints the
 :class:`Measured` as JSON.
@@ -25,11 +25,11 @@ class Order:
     """What to wait for.
 
     :param waiter: one of :data:`~benchmarks.waiters.WAITERS`.
-    :param url: of the service of jobs.
-    :param count: waits at once.
+    :param url: the URL of the job service.
+    :param count: number of waits at the same time.
     :param interval: seconds between two looks.
-    :param limit: queries a second that the account has, 0 for no limit.
-    :param warm_up: jobs that the same process waits for before.
+    :param limit: the account's queries per second, 0 for no limit.
+    :param warm_up: number of jobs that the same process waits for first.
     """
 
     waiter: str
@@ -43,7 +43,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured; times in seconds, lateness for each job that was not lost."""
+    """The measurements; times in seconds, lateness for each job that was not lost."""
 
     polls: int
     limited: int
@@ -56,7 +56,7 @@ class Measured:
 
 
 def measure(order: Order) -> Measured:
-    """Wait for all jobs and return what that took."""
+    """Wait for all jobs and return the measurements."""
     waiter = WAITERS[order.waiter](order.url, order.interval, order.limit)
     waiter(0)  # loads what it needs
     return asyncio.run(_measure(order, waiter))
@@ -66,7 +66,7 @@ async def _measure(order: Order, waiter: Waiter) -> Measured:
     if order.warm_up:
         await _wait_for_all(waiter, _started(order.url, order.warm_up, order.seed + 1))
     gc.collect()
-    gc.freeze()  # collecting what importing Airflow left behind is no doing of the triggers
+    gc.freeze()  # the triggers must not be charged for collecting what the import of Airflow left
     watch = Watch()
     watching = asyncio.create_task(watch.run())
     memory = resident_kib()
@@ -93,7 +93,7 @@ async def _measure(order: Order, waiter: Waiter) -> Measured:
 
 
 async def _wait_for_all(waiter: Waiter, numbers: list[int]) -> list[float | None]:
-    """Return when each wait had its event (Unix seconds), None for those that failed."""
+    """Return the time of each wait's event (Unix seconds), None for those that failed."""
 
     async def fired(number: int) -> float | None:
         try:

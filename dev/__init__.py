@@ -1,1 +1,1 @@
-"""Developer tools: a real Airflow to test against, a throw-away PostgreSQL, and the demo."""
+"""Developer tools: a real Airflow for tests, a throw-away PostgreSQL, and the demo."""

@@ -1,4 +1,4 @@
-"""Airflow's public REST API (v2), as far as tests and the demo look at a running Airflow through it."""
+"""Airflow's public REST API (v2), as far as the tests and the demo use it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 PAGE = 100
 
 ANSWER_SECONDS = 120.0
-"""A cold API server on a busy machine is silent for a minute, while it builds what a task asks for."""
+"""A cold API server on a busy machine does not answer for a minute, until it has built what a task needs."""
 
 
 class AirflowApi:
-    """A client for one Airflow; every wait has a deadline and says what it saw instead.
+    """A client for one Airflow; every wait has a deadline, and on a timeout says what it saw instead.
 
-    ``evidence`` is asked for more lines (such as log tails) when a wait times out, ``scheduler_log`` for all
-    that the scheduler has said.
+    ``evidence`` returns more lines (such as log tails) for a wait that times out, and ``scheduler_log`` the
+    scheduler's whole log.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class AirflowApi:
         self.base_url = base_url
         self.evidence = evidence
         self.scheduler_log = scheduler_log
-        # trust_env=False: a proxy from the environment must not stand between this machine and itself
+        # trust_env=False: no proxy from the environment for calls to this machine
         self._http = httpx.Client(base_url=base_url, timeout=ANSWER_SECONDS, trust_env=False)
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class AirflowApi:
         self._http.close()
 
     def token(self) -> str:
-        """Return a token of the API."""
+        """Return an API token."""
         return str(self._http.get("/auth/token").raise_for_status().json()["access_token"])
 
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ class AirflowApi:
                 return entries
 
     def unhealthy(self) -> list[str]:
-        """Return the components that do not report themselves healthy, or ``api-server``."""
+        """Return the components that do not report as healthy, or ``api-server``."""
         try:
             health = self.request("GET", "/monitor/health")
         except httpx.HTTPError:
@@ -99,7 +99,7 @@ class AirflowApi:
         wait_until(lambda: self.has_dag(dag_id), timeout, describe, interval=0.2)
 
     def unpause(self, dag_id: str) -> None:
-        """Let the DAG's runs start."""
+        """Allow the DAG's runs to start."""
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def trigger_run(

@@ -1,4 +1,4 @@
-"""The environment of a private Airflow: where it lives, which ports, how eager it is."""
+"""The environment of a private Airflow: its directory, its ports, and how quickly it reacts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOPBACK = "localhost,127.0.0.1,::1"
 
 HEARTBEAT_SECONDS = 2
-"""How often a running task asks whether it is still wanted; a Clear reaches it so."""
+"""Seconds between a running task's heartbeats. A heartbeat tells the task about a Clear."""
 
 EAGER = {
     # The defaults suit thousands of DAGs on many machines; one small DAG should not wait for them.
@@ -27,29 +27,28 @@ EAGER = {
     "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "1",
     "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
-    # A file that changes is parsed at once all the same. The default, every 30 s, takes a third of a core for
-    # 27 files.
+    # A changed file is still parsed at once. The default, every 30 s, takes a third of a core for 27 files.
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "CORE__DEFAULT_TASK_RETRY_DELAY": "3",
     "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
-    # How soon the death of a component or a worker is noticed.
+    # How soon the death of a component or worker is noticed.
     "SCHEDULER__JOB_HEARTBEAT_SEC": "2",
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    # The first answer of an API server takes its time on a busy machine; tasks give up after 5 s five times.
+    # The first answer of an API server is slow on a busy machine; tasks give up after five waits of 5 s.
     "WORKERS__EXECUTION_API_TIMEOUT": "30",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": str(HEARTBEAT_SECONDS),
-    # A task that ignores its end has to be gone before its heartbeat is missed: from Airflow 3.4 on it gets
-    # a minute by default, and then its missed heartbeat ends the scheduler's loop.
+    # A task that ignores its termination must be gone before its heartbeat is missed. From Airflow 3.4 on it
+    # gets a minute by default, and then its missed heartbeat ends the scheduler's loop.
     "CORE__KILLED_TASK_CLEANUP_TIME": "5",
     "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
 
 PATIENT = {
-    # For measurements: nobody is declared dead for being slow.
+    # For measurements: no process is declared dead because it is slow.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
@@ -72,7 +71,7 @@ def fernet_key() -> str:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return this process's environment without Airflow settings, and with loopback kept off proxies."""
+    """Return this process's environment without Airflow settings, and with no proxy for loopback."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     # Airflow starts itself as `airflow`, so the environment's own programs must be found first.
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])

@@ -1,4 +1,4 @@
-"""One DAG run and its task instances, seen and handled as a user does: through the REST API."""
+"""One DAG run and its task instances, used as a user does: through the REST API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DagRun:
 
     @property
     def path(self) -> str:
-        """The run's place in the API."""
+        """The run's path in the API."""
         return f"/dags/{self.dag_id}/dagRuns/{quote(self.run_id)}"
 
     @property
@@ -65,7 +65,7 @@ class DagRun:
         return RunTask(self, task_id, map_index)
 
     def describe(self) -> str:
-        """Return the states of the run and its tasks, and whatever evidence there is, for a message."""
+        """Return the states of the run and its tasks, and all evidence, for a message."""
         states = [f"  {name}: {state}" for name, state in self.states().items()]
         head = f"run {self.run_id} of {self.dag_id} is {self.state()}"
         return "\n".join([head, *states, self.api.evidence()])
@@ -99,7 +99,7 @@ class RunTask:
         wanted: Collection[str] = states or FINAL_TASK_STATES
 
         def probe() -> str | None:
-            # from the list of all, because a mapped instance may not exist yet
+            # uses the list of all tasks, because a mapped instance may not exist yet
             for ti in self.run.tasks(self.task_id):
                 if ti["map_index"] == self.map_index and ti["state"] in wanted:
                     return str(ti["state"])
@@ -130,16 +130,16 @@ class RunTask:
     def wait_question(self, timeout: float = 120) -> dict[str, Any]:
         """Wait until the task asks people and may be answered, and return what it asks.
 
-        No person is quicker than the scheduler, which must first have seen the worker end. It takes a task
-        that is queued again by then for one that was changed from outside.
+        The scheduler must see the end of the worker first, as it does before any person answers. If the task
+        is already queued again, the scheduler takes it for one that was changed from outside.
         """
         self.wait("awaiting_input", "deferred", timeout=timeout)
         self.wait_worker_seen()
         return self.question()
 
     def wait_worker_seen(self) -> None:
-        """Wait until the scheduler has seen the end of the worker that it started last for the task."""
-        # What is in a task loop has an index of its own there, and a mapped task is written as one (3.4).
+        """Wait until the scheduler has seen the end of the last worker that it started for the task."""
+        # A task in a task loop has an index there, and is logged like a mapped task (3.4).
         is_mapped = self.map_index != UNMAPPED
         index = rf"(?:map_index|region_id=\S+ region_index)={self.map_index}\b" if is_mapped else ""
         name = re.escape(f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} ")
@@ -154,12 +154,12 @@ class RunTask:
         wait_until(probe, 60, self.run.describe, interval=0.2)
 
     def question(self) -> dict[str, Any]:
-        """Return what the task asks people: ``subject``, ``body``, ``options``, ``chosen_options``, ..."""
+        """Return the task's question: ``subject``, ``body``, ``options``, ``chosen_options``, ..."""
         found: dict[str, Any] = self.run.api.request("GET", self._question)
         return found
 
     def answer(self, *options: str, **fields: Any) -> None:
-        """Answer what the task asks people, with what is to stand in the fields of the form."""
+        """Answer the task's question, with values for the fields of the form."""
         body = {"chosen_options": options, "params_input": fields}
         self.run.api.request("PATCH", self._question, json=body)
 
@@ -170,7 +170,7 @@ class RunTask:
         return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in answer["content"]]
 
     def log(self, try_number: int = 1) -> str:
-        """Return the log of one attempt as text, with everything that each event carries."""
+        """Return the log of one attempt as text, with all data of each event."""
         return "\n".join(_log_line(event) for event in self.log_events(try_number))
 
     def xcom_keys(self) -> list[str]:
@@ -199,17 +199,17 @@ class RunTask:
 
 
 def task_name(task_id: str, map_index: int) -> str:
-    """Return how people write a task instance: ``draw``, or ``draw[2]`` if it is mapped."""
+    """Return a task instance's name for people: ``draw``, or ``draw[2]`` if it is mapped."""
     return task_id if map_index == UNMAPPED else f"{task_id}[{map_index}]"
 
 
 def _last(pattern: re.Pattern[str], lines: list[str]) -> int:
-    """Return the index of the last line with a pattern, -1 if there is none."""
+    """Return the index of the last line that matches a pattern, -1 if there is none."""
     return max((number for number, line in enumerate(lines) if pattern.search(line)), default=-1)
 
 
 def _log_line(event: dict[str, Any]) -> str:
-    """Return one event as a line: time, level, text, then whatever else it carries."""
+    """Return one event as a line: time, level, text, then its other data."""
     known = ("timestamp", "level", "event")
     line = " ".join(str(event[name]) for name in known if event.get(name))
     rest = {name: value for name, value in event.items() if name not in known and value is not None}

@@ -47,8 +47,8 @@ class Console:
 def fresh_home() -> Iterator[None]:
     """Empty the demo's directory and keep a second demo of this checkout out of it.
 
-    Nothing of an earlier run is reused: its database may be of another Airflow or name other paths, and
-    making a new one takes seconds.
+    Nothing from an earlier run is reused. Its database may belong to another Airflow or contain other paths,
+    and a new one takes only seconds.
     """
     HOME.mkdir(exist_ok=True)
     with (HOME / "lock").open("w") as lock:
@@ -65,7 +65,7 @@ def fresh_home() -> Iterator[None]:
 
 
 def reach_service(console: Console, resources: contextlib.ExitStack) -> tuple[dict[str, Any], str | None]:
-    """Return the Airflow connection to use, and the emulator's address unless it is the real service."""
+    """Return the Airflow connection to use, and the emulator's address, or None for the real service."""
     key = os.environ.get("GPTIMG_API_KEY")
     if key:
         console.say("GPTIMG_API_KEY is set: using the real service. These images cost money.")

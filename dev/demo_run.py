@@ -17,10 +17,10 @@ from dev.processes import WaitTimeoutError
 
 POLL_SECONDS = 0.5
 RUN_SECONDS = 1800.0
-"""A run that has not ended by then does not end any more: the scheduler is dead, or the service is."""
+"""A run that has not ended by then never will: the scheduler or the service is dead."""
 
 MAX_ERRORS = 20
-"""So many requests in a row may fail while Airflow is busy; then the API server is gone."""
+"""How many requests in a row may fail while Airflow is busy; after that the API server counts as gone."""
 
 FAILED_STATES = frozenset({"failed", "upstream_failed"})
 EXPLAINED_STATES = FAILED_STATES | {"up_for_retry"}
@@ -50,9 +50,9 @@ class DemoRun:
     def follow(self, *, seconds: float = RUN_SECONDS) -> bool:
         """Watch until the run has ended; return whether every image was made.
 
-        :param seconds: the run may take.
+        :param seconds: the time that the run may take.
         :raises WaitTimeoutError: if it takes longer.
-        :raises httpx.HTTPError: if Airflow does not answer any more.
+        :raises httpx.HTTPError: if Airflow no longer answers.
         """
         give_up_at, errors = time.monotonic() + seconds, 0
         while True:
@@ -75,8 +75,8 @@ class DemoRun:
         return state == "success" and not failed and bool(self._printed) and not self._unreadable
 
     def _look(self) -> tuple[str, list[dict[str, Any]]]:
-        """Print what there is by now; return the run's state and its tasks."""
-        # The state first: if it is final, so are the tasks that are asked for after it.
+        """Print the new images; return the run's state and its tasks."""
+        # The state first: if it is final, the tasks that are requested after it are final too.
         state = self._run.state()
         tasks = self._run.tasks()
         self._show_progress(tasks)
@@ -100,12 +100,12 @@ class DemoRun:
             result = self._run.task(*key).xcom()
         except httpx.HTTPStatusError as error:
             if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise  # and so asked for again
+                raise  # so it is requested again
             result = None  # a task without a result
         self._read.add(key)
         for generation in _generations(result):
             for image in generation["images"]:
-                # a later task may hand the same image on
+                # a later task may hand on the same image
                 identity = (str(generation["generation_id"]), int(image["index"]))
                 if identity not in self._printed:
                     self._printed.add(identity)
@@ -147,7 +147,7 @@ def _generations(result: Any) -> Iterator[dict[str, Any]]:
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:
-    """Return width and height, read from the picture itself wherever it can be had from here."""
+    """Return width and height, read from the picture itself if it can be fetched from here."""
     location = urlsplit(image.get("uri") or image["url"])
     source: str | io.BytesIO
     if location.scheme == "file":
@@ -163,7 +163,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _brief(entry: dict[str, Any]) -> Iterator[str]:
-    """Yield an event of a task log as short lines: time and text, then the exceptions it carries."""
+    """Yield an event of a task log as short lines: time and text, then its exceptions."""
     event = str(entry["event"])
     if not entry.get("timestamp") or event.startswith(LOG_NOISE):
         return

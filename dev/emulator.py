@@ -1,4 +1,4 @@
-"""The emulator as a process of its own, the way people run it."""
+"""The emulator as a separate process, the way people run it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STARTUP_SECONDS = 30
 
 
 class EmulatorProcess:
-    """Context manager: a running emulator on a free port, known by its ``url``."""
+    """Context manager: a running emulator on a free port, at ``url``."""
 
     def __init__(self, log_file: Path, *options: str) -> None:
         self._log_file = log_file

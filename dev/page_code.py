@@ -1,6 +1,6 @@
-"""Put the code of the example DAGs into the pages that show it, where a comment above a block names it.
+"""Copies the code of the example DAGs into the pages, wherever a comment above a block names an example.
 
-Run it with ``make format``. In a page stands::
+Run it with ``make format``. A page contains::
 
     <!-- example_dags/example_gptimg_basic.py: howto_operator_generate -->
     ```python
@@ -21,7 +21,7 @@ PLACE = re.compile(
 
 
 def with_code(text: str) -> str:
-    """Return a page in which each named block has the code that stands in its example now."""
+    """Return a page in which each named block has the current code of its example."""
     return PLACE.sub(_block, text)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own: made in a temporary directory, gone afterwards."""
+"""A private PostgreSQL server: made in a temporary directory, removed afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNPRIVILEGED_USER = "postgres"
 """PostgreSQL refuses to run as root; its packages create this user."""
 
 DRIVERS = ("psycopg2", "asyncpg")
-"""What Airflow talks to PostgreSQL with."""
+"""Airflow's drivers for PostgreSQL."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -43,7 +43,7 @@ def find_binary(name: str) -> Path | None:
 
 
 def _server_user() -> str | None:
-    """Return the user to become, None to stay who we are; raise LookupError where there is nobody."""
+    """Return the user to run as, None to stay the current one; raise LookupError if there is no such user."""
     if os.geteuid() != 0:
         return None
     pwd.getpwnam(UNPRIVILEGED_USER)
@@ -51,7 +51,7 @@ def _server_user() -> str | None:
 
 
 def available() -> bool:
-    """Tell whether a server can be started on this machine, and Airflow can talk to it."""
+    """Tell whether this machine can start a server, and Airflow can connect to it."""
     try:
         _server_user()
     except KeyError:
@@ -69,7 +69,7 @@ class PostgresServer:
 
     def __enter__(self) -> PostgresServer:
         self._user = _server_user()
-        # root's TMPDIR may be closed to others, /tmp never is
+        # root's TMPDIR may be closed to others, but /tmp never is
         self._home = Path(tempfile.mkdtemp(prefix="gptimg-pg-", dir="/tmp" if self._user else None))
         if self._user:
             shutil.chown(self._home, self._user)
@@ -102,7 +102,7 @@ class PostgresServer:
         if server is None or not server.running():
             raise StartupError(f"PostgreSQL ended:\n{server.tail() if server else ''}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            # the socket opens before the server takes queries; its pid file says when it does
+            # the socket opens before the server accepts queries; its pid file says when it does
             return "ready" in (self._home / "data" / "postmaster.pid").read_text()
         return False
 

@@ -1,4 +1,4 @@
-"""Child processes that are sure to end: each in its own session, with its output in a file."""
+"""Child processes that always end: each in its own session, with its output in a file."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def tail(path: Path, lines: int = 20) -> str:
 def session_members(session_id: int) -> list[psutil.Process]:
     """Return every living process of a session, also those whose parent was killed.
 
-    Airflow moves its children into process groups of their own, so a group is not enough; a session it
-    never leaves.
+    Airflow moves its children into process groups of their own, so a group is not enough. They never leave a
+    session.
     """
     members = []
     for process in psutil.process_iter():
@@ -80,7 +80,7 @@ def session_members(session_id: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Return the CPU seconds of living processes so far, their children that have ended included."""
+    """Return the CPU seconds of living processes so far, including their ended children."""
     spent = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -90,22 +90,22 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 def signal_all(processes: Iterable[psutil.Process], sig: int) -> None:
-    """Send a signal to each process that still lives."""
+    """Send a signal to each process that is still alive."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(sig)
 
 
 def _prepare_child(polite_signal: int) -> None:
-    """Run in the child before its program: be sure that it can be told to end."""
+    """Run in the child before its program, and make sure that it reacts to the signal to end."""
     # A shell makes its background jobs ignore Ctrl-C, and children inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.platform == "linux":  # end with a parent that is killed and can no longer stop its children
+    if sys.platform == "linux":  # end together with the parent if that is killed and cannot stop its children
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, polite_signal)
 
 
 class ManagedProcess:
-    """A command in a session of its own; ``stop`` ends it together with all its descendants."""
+    """A command in its own session; ``stop`` ends it with all its descendants."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class ManagedProcess:
         return self._popen.pid
 
     def running(self) -> bool:
-        """Tell whether the main process lives."""
+        """Tell whether the main process is alive."""
         return self._popen.poll() is None
 
     def wait(self) -> int:
@@ -160,7 +160,7 @@ class ManagedProcess:
         return tail(self.log_file, lines)
 
     def kill(self, sig: int = signal.SIGKILL, *, descendants: bool = True) -> None:
-        """Send a signal, by default to the whole session: that is what the end of a container does."""
+        """Send a signal, by default to the whole session, as the end of a container does."""
         targets = self.members()
         if not descendants:
             targets = [process for process in targets if process.pid == self.pid]
@@ -174,20 +174,20 @@ class ManagedProcess:
         self.finish(grace)
 
     def terminate(self) -> None:
-        """Ask the process to end, without waiting; several can then end side by side."""
+        """Ask the process to end, without waiting, so that several can end in parallel."""
         self.kill(self._polite_signal, descendants=False)
 
     def finish(self, grace: float) -> None:
-        """Wait for the end that ``terminate`` asked for; force it after ``grace`` seconds."""
+        """Wait for the process to end after ``terminate``; force it after ``grace`` seconds."""
         atexit.unregister(self.stop)
         self._await(self.members(), grace)
-        # Members are looked up again each time: a dying process may still have started one.
+        # Members are looked up again each time, because a dying process may have started one.
         while members := self.members():
             signal_all(members, signal.SIGKILL)
             self._await(members, timeout=1)
 
     def _await(self, processes: list[psutil.Process], timeout: float) -> None:
-        """Wait until the processes are gone; the main one is our child and must be reaped here."""
+        """Wait until the processes are gone. The main one is our child and must be reaped here."""
         deadline = time.monotonic() + timeout
         psutil.wait_procs([process for process in processes if process.pid != self.pid], timeout=timeout)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,6 +1,6 @@
-"""A linter of the English in pages, docstrings, comments and messages: proselint, and some words of ours.
+"""A linter for the English in pages, docstrings, comments and messages: proselint and some own rules.
 
-Run it with ``make lint``. It prints a line for each finding, and ends with 1 if there are any.
+Run it with ``make lint``. It prints one line per finding, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WORDS = {
 """What to write instead of a phrase; a phrase is a regular expression of whole words, in any case."""
 
 LONGEST = 45
-"""Words of a sentence. A longer one says more than one thing."""
+"""Maximum words of a sentence. A longer one says more than one thing."""
 
 _QUIET = ("typography.symbols", "misc.but")
 _CODE = re.compile(
@@ -49,7 +49,7 @@ _SENTENCE = re.compile(r"[^.!?:;|]+")
 
 
 def findings(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of what is to be changed in a file."""
+    """Yield the line and text of each finding in a file."""
     text = path.read_text()
     prose = _blanked(_CODE, text) if path.suffix == ".md" else _prose_of_source(text)
     for pattern, instead in WORDS.items():
@@ -69,7 +69,7 @@ def findings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _prose_of_source(text: str) -> str:
-    """Return a source in which only comments and strings are left."""
+    """Return a source with everything blanked except comments and strings."""
     lines = [[" "] * len(line) for line in text.splitlines(keepends=True)]
     kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -82,7 +82,7 @@ def _prose_of_source(text: str) -> str:
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
-    """Return a text with a word of the same length in place of each match: nothing else moves."""
+    """Replace each match in a text by a word of the same length, so that nothing else moves."""
     return pattern.sub(lambda match: re.sub(r"[^\n]", "x", match[0]), text)
 
 
@@ -91,7 +91,7 @@ def _line(text: str, position: int) -> int:
 
 
 def main() -> int:
-    """Print what is found in all files, or in those that are named."""
+    """Print the findings in all files, or in the named ones."""
     registry = CheckRegistry()
     registry.register_many(proselint_checks)
     named = [Path(name) for name in sys.argv[1:]]

@@ -38,7 +38,7 @@ PAINTED = "() => [...document.images].filter(i => i.getBoundingClientRect().top 
 
 
 def gallery(page: Any) -> Any:
-    """Return the frame that the gallery is in, once what is visible of its pictures is painted."""
+    """Return the gallery's frame, once its visible pictures are painted."""
     page.locator("iframe, .card").first.wait_for()
     page.wait_for_load_state("networkidle")
     frame = page.frames[-1]  # Airflow's page has one frame, and that is the gallery
@@ -49,13 +49,13 @@ def gallery(page: Any) -> Any:
 
 def shoot(url: str, executable: str) -> None:
     """Write every screenshot."""
-    playwright_api: Any = import_module("playwright.sync_api")  # not among what the tests need
+    playwright_api: Any = import_module("playwright.sync_api")  # the tests do not need it
     TARGET.mkdir(parents=True, exist_ok=True)
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
         for name, path, scheme, size in SHOTS:
             page = browser.new_page(viewport=size, color_scheme=scheme)
-            page.goto(url)  # Airflow's own page sets the cookie that says who is looking
+            page.goto(url)  # Airflow's own page sets the login cookie
             page.wait_for_load_state("networkidle")
             page.goto(url + path)
             frame = gallery(page)

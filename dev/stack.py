@@ -1,4 +1,4 @@
-"""A real Airflow, started as separate processes out of one home directory."""
+"""A real Airflow, started as separate processes in one home directory."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 LOG_SERVERS = ("scheduler", "triggerer", "celery worker")
 
 RUN_PROVIDER_CODE = (*LOG_SERVERS, "standalone")
-"""Components that are worth measuring when tests run under coverage; it would only slow the others."""
+"""Components to measure when tests run under coverage, which would only slow the others."""
 
 
 class AirflowStack:
     """Context manager: a running Airflow that a test or the demo has to itself.
 
-    Every component is a process of its own that can be killed and restarted by name; with
-    ``standalone=True`` one ``airflow standalone`` runs them all instead. Look at it from outside through
-    ``api``. The database is an SQLite file in ``home`` unless ``database_url`` names another.
+    Every component is a separate process that can be killed and restarted by name. With ``standalone=True``
+    one ``airflow standalone`` runs them all instead. ``api`` shows it from outside. The database is an SQLite
+    file in ``home`` unless ``database_url`` names another.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class AirflowStack:
 
     @property
     def database_url(self) -> str:
-        """Where the metadata database is."""
+        """The URL of the metadata database."""
         return self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
     # -- life cycle ---------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class AirflowStack:
             self.start(component)
 
     def stop_all(self, grace: float = 5.0) -> None:
-        """End every process, side by side."""
+        """End all processes in parallel."""
         for process in self.processes.values():
             process.terminate()
         deadline = time.monotonic() + grace
@@ -120,7 +120,7 @@ class AirflowStack:
         self.api.close()
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until every component reports itself healthy; fail at once when one of them ends."""
+        """Wait until every component reports healthy; fail at once if one of them ends."""
 
         def probe() -> bool:
             for process in self.processes.values():
@@ -138,7 +138,7 @@ class AirflowStack:
     def start(
         self, component: str, name: str | None = None, *, extra_env: Mapping[str, str] | None = None
     ) -> ManagedProcess:
-        """Start a component; another ``name`` makes it a second one beside the first."""
+        """Start a component; with another ``name``, as a second one next to the first."""
         name = name or component
         command = [AIRFLOW, *component.split()]
         if component in LOG_SERVERS:
@@ -161,7 +161,7 @@ class AirflowStack:
         self.processes[name].kill(sig, descendants=descendants)
 
     def restart(self, name: str, component: str | None = None) -> None:
-        """Start a component again, after ending what is left of it."""
+        """Start a component again, after ending its remaining processes."""
         self.processes[name].stop()
         self.start(component or name, name)
 
@@ -184,11 +184,11 @@ class AirflowStack:
         return result.stdout
 
     def cpu_seconds(self) -> float:
-        """Return the CPU seconds that all components have taken so far, with what they started."""
+        """Return the CPU seconds so far of all components, including their children."""
         return sum(cpu_seconds(process.members()) for process in self.processes.values())
 
     def task_processes(self) -> list[psutil.Process]:
-        """Return the processes that run a task's code now: children of the executor's workers."""
+        """Return the processes that now run a task's code: children of the executor's workers."""
         found = []
         for process in self.processes.values():
             for member in process.members():
@@ -199,7 +199,7 @@ class AirflowStack:
         return found
 
     def kill_tasks(self, *, supervisors: bool = False) -> int:
-        """Kill the running tasks and return how many; with their supervisors, as a lost machine does.
+        """Kill the running tasks and return their number; with their supervisors, as a lost machine does.
 
         A task's supervisor reports its death at once. Without it, the scheduler misses the heartbeat
         after some 20 seconds.

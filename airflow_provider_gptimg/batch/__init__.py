@@ -1,1 +1,1 @@
-"""Many images in one Airflow task: what is wanted, what is done, and the doing."""
+"""Many images in one Airflow task: the items, the journal of their states, and the work itself."""

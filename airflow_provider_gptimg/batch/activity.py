@@ -1,4 +1,4 @@
-"""Whether a batch's worker has anything to do but wait."""
+"""Tells whether a batch's worker only waits."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import contextmanager
 
 
 class Activity:
-    """Counts what is being worked on, and remembers when something last came of it."""
+    """Counts the work in progress, and remembers when the batch last made progress."""
 
     def __init__(self) -> None:
         self._busy = 0
         self._moved = time.monotonic()
 
     def moved(self) -> None:
-        """Note that something came of the work."""
+        """Note that the batch made progress."""
         self._moved = time.monotonic()
 
     def is_idle_for(self, seconds: float) -> bool:
-        """Return whether nothing is being worked on, and nothing came of it for so many seconds."""
+        """Return whether there was no work and no progress for this number of seconds."""
         return self._busy == 0 and time.monotonic() - self._moved >= seconds
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Keep the worker: what is done in here is not only waiting."""
+        """Keep the worker: the code in this block does more than wait."""
         self._busy += 1
         try:
             yield
@@ -33,7 +33,7 @@ class Activity:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Wait in the middle of work, for something that the worker is not needed for."""
+        """Wait in the middle of work for something that does not need the worker."""
         self._busy -= 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""Which column or key of an item says what of its request. The others are its row, and are passed on."""
+"""Maps columns and keys of an item to parts of its request. The others are its row, and are passed on."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from airflow_provider_gptimg.api.errors import invalid
 
 FIELDS = ("prompt", "size", "resolution", "n", "model", "reference_images", "extra_body")
-"""What an item may say of its request; the batch's own values stand in for what it does not say."""
+"""The parts of its request that an item may set. The batch's own values are the defaults."""
 
 NAMES = (*FIELDS, "id")
-"""The same, and the author's own name for the item."""
+"""The same, plus the author's own name for the item."""
 
 _OLDER_NAMES = {"image_urls": "reference_images"}
 _NEAR = 0.85
-"""From this likeness on, a name is taken for a misspelt one: ``reference_image``, not ``mode``."""
+"""Names at least this similar count as misspelt: ``reference_image`` does, ``mode`` does not."""
 
 
 class Record(dict[str, Any]):
-    """A row of a file or table: None in it means that the row says nothing there."""
+    """A row of a file or table. None in it means an empty cell."""
 
 
 class Columns:
-    """The names of columns and keys, compared without case and blanks.
+    """The names of columns and keys, compared without regard to case and blanks.
 
-    :param given: ``{"prompt": "text"}`` for a prompt that stands in the column or key ``text``;
-        ``{"size": None}`` if nothing says the size, and ``size`` is something else.
+    :param given: ``{"prompt": "text"}`` if the column or key ``text`` holds the prompt;
+        ``{"size": None}`` if no column holds the size, and ``size`` means something else.
     :raises ValueError: for anything else.
     """
 
@@ -44,7 +44,7 @@ class Columns:
         self._meant: dict[str, str | None] = {}
 
     def fields(self, name: object) -> Sequence[str]:
-        """Return what a column or key of this name says; nothing if it is only passed on."""
+        """Return the fields that a column or key of this name sets, or nothing if it is only passed on."""
         return self._fields.get(_plain(name), ())
 
     def has_prompt(self, names: Iterable[object]) -> bool:
@@ -55,7 +55,7 @@ class Columns:
         """Check the columns of a file or table.
 
         :param source: the file or table, for messages.
-        :raises ApiError: INVALID for a column that is there twice, or is missing.
+        :raises ApiError: INVALID if a column is missing or appears twice.
         """
         listed, seen = ", ".join(names), set()
         for name in names:
@@ -75,9 +75,9 @@ class Columns:
             raise invalid("items", source, no_prompt(names, "columns"))
 
     def split(self, item: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what an item says of its request and its id, and its row.
+        """Return the request fields and id of an item, and its row.
 
-        :raises ApiError: INVALID for what is said twice, and for a name that seems misspelt.
+        :raises ApiError: INVALID if something is set twice, or if a name seems misspelt.
         """
         said: dict[str, Any] = {}
         row: dict[str, Any] = {}
@@ -112,9 +112,9 @@ class Columns:
 
 
 def no_prompt(names: Iterable[object], kind: str) -> str:
-    """Return what is wrong with a file or an item that has no prompt.
+    """Return the error text for a file or an item that has no prompt.
 
-    :param names: what it has.
+    :param names: the names that it has.
     :param kind: ``columns`` or ``keys``.
     """
     listed = ", ".join(map(str, names)) or "none"

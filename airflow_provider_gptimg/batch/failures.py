@@ -1,28 +1,29 @@
-"""The failed items of a batch: when they end it, and whether a retry could mend that."""
+"""The failed items of a batch: when they end it, and whether a retry could help."""
 
 from __future__ import annotations
 
 from airflow_provider_gptimg.api.errors import ApiError, Kind
 
 REFUSES_ALL = frozenset({Kind.AUTHENTICATION, Kind.QUOTA, Kind.PERMISSION})
-"""Refusals that would meet every other item too, now and in a retry."""
+"""Refusals that every other item would get too, now and in a retry."""
 
 HITS_ALL = frozenset({Kind.UNREACHABLE, Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.AMBIGUOUS, Kind.STORAGE})
-"""Failures, after some patience, that lie in no item: going on would make all the others fail too, or pay
-for images that cannot be stored. A retry may find it mended."""
+"""Failures, after some retries, that no item has caused. If the batch went on, the others would fail too, or
+be paid for and not stored. A later retry may succeed."""
 
 LASTING = frozenset({Kind.INVALID, Kind.BAD_REQUEST, Kind.POLICY, Kind.MODEL_UNAVAILABLE, Kind.UNDECIDED})
-"""Failures of an item that no retry can mend, or may: it is not submitted again before a Clear."""
+"""Failures of an item that a retry cannot fix, or must not. The item is not submitted again before a
+Clear."""
 
 
 _STOPS_ALL = REFUSES_ALL | {Kind.COST_LIMIT}
-"""What no other item and no retry can get past."""
+"""Failures that would also stop every other item and every retry."""
 
 
 class Failures:
     """Counts the failed items of a batch.
 
-    :param most: so many may fail before no more are submitted; None for any number.
+    :param most: maximum number of failed items; beyond it no more are submitted. None for no maximum.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -44,20 +45,20 @@ class Failures:
             self.stopped_by = error
 
     def stop(self, error: ApiError) -> None:
-        """Submit no more, for a reason that lies in no item."""
+        """Submit no more, for a reason that no item has caused."""
         self.stopped_by = self.stopped_by or error
 
     def halt(self) -> None:
-        """Leave the batch at once, for a reason that lies in no item."""
+        """Leave the batch at once, for a reason that no item has caused."""
         self.is_halted = True
 
     def end(self, completed: int) -> None:
-        """Note how many items are completed, now that all is over: with none the batch has failed."""
+        """Note at the end how many items are completed. If there are none, the batch has failed."""
         self._is_in_vain = completed == 0
 
     @property
     def has_failed(self) -> bool:
-        """Whether the batch as a whole has failed, once it was ended."""
+        """Whether the batch as a whole has failed; call :meth:`end` first."""
         return self.is_stopped or self._is_in_vain
 
     @property
@@ -67,7 +68,7 @@ class Failures:
 
     @property
     def final(self) -> ApiError | None:
-        """The failure for which a retry would end as this attempt does."""
+        """The failure that would end a retry in the same way, None if a retry may help."""
         if self.stopped_by and self.stopped_by.kind in _STOPS_ALL:
             return self.stopped_by
         all_last = self._is_in_vain and self._lasting == self.count

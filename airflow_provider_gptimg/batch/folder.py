@@ -1,4 +1,4 @@
-"""Which batch of a task instance this is, and where its records are."""
+"""Identifies the current batch of a task instance, and finds its records."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from airflow_provider_gptimg.payment.attempt import TaskFacts
 from airflow_provider_gptimg.payment.decision import OnClear
 
 FOLDER = ".gptimg"
-"""Below the output path; each task instance has a folder of its own in it."""
+"""The name of a folder below the output path. Each task instance has its own folder in it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of a task instance's batches, in storage.
+    """The stored record of a task instance's batches.
 
-    :param number: tells the latest batch from those before.
-    :param trusted: whether this was written before anything was submitted, so that the batch's journal
-        knows of everything. Not so after somebody deleted it.
+    :param number: the number of the latest batch.
+    :param trusted: whether this was written before anything was submitted, so that the batch's journal is
+        complete. False after somebody deleted it.
     :param finished_in: the ``base`` of the attempt that finished the batch, see
-        :class:`~airflow_provider_gptimg.payment.decision.Facts`; None while it is not finished.
+        :class:`~airflow_provider_gptimg.payment.decision.Facts`; None until it is finished.
     """
 
     number: int
@@ -36,12 +36,12 @@ class Record:
 
 
 class BatchFolder:
-    """Where a batch keeps its records: which one it is, and its journal.
+    """The folder where a batch keeps its records: its identity and its journal.
 
-    :param output_path: where the images go.
-    :param task: what Airflow says of the running attempt.
-    :param on_clear: whether a Clear after success makes everything again.
-    :raises ApiError: kind STORAGE, also for a record that is there and cannot be read.
+    :param output_path: where the images are stored.
+    :param task: Airflow's facts about the running attempt.
+    :param on_clear: whether a Clear after success makes all images again.
+    :raises ApiError: kind STORAGE, also if there is a record that cannot be read.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BatchFolder:
 
     @property
     def identity(self) -> str:
-        """What tells this batch from all others, hexadecimal."""
+        """The unique identity of this batch, hexadecimal."""
         return _digest(*self._parts, str(self.record.number))
 
     def finish(self) -> None:
@@ -92,7 +92,7 @@ class BatchFolder:
 
 
 def stem_of(ti: Any, conn_id: str) -> str:
-    """Return what the files of a task instance's batches are named by, which no other task's are.
+    """Return the stem of the file names of a task instance's batches, unique to the task instance.
 
     :param ti: anything with its ``dag_id``, ``run_id``, ``task_id`` and ``map_index``, and its region in a
         loop.
@@ -103,13 +103,13 @@ def stem_of(ti: Any, conn_id: str) -> str:
 
 
 def _latest(kept: Record | None, task: TaskFacts, on_clear: OnClear) -> Record:
-    """Return the record of the batch to work on: the one that is kept, or after a Clear a new one."""
+    """Return the record of the batch to work on: the stored one, or a new one after a Clear."""
     if kept is None:
         is_first = task.try_number == 1 and not task.xcom_keys
         return Record(task.base if on_clear == "new" else 0, trusted=is_first)
     was_cleared_after_success = kept.finished_in not in (None, task.base)
     if on_clear == "new" and was_cleared_after_success:
-        # More than before, also if the task's ``retries`` were changed, which moves the base.
+        # It must grow, even if a change of the task's ``retries`` has moved the base.
         return Record(max(task.base, kept.number + 1), trusted=True)
     return kept
 

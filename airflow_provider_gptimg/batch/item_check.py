@@ -1,4 +1,4 @@
-"""A look at all items of a batch before anything is paid: what is wrong, what to know of them."""
+"""Checks all items of a batch before anything is paid: what is wrong, and what the author should know."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ROW_NAMES = 20
 
 @dataclass(frozen=True)
 class Checked:
-    """What a look at all items found.
+    """What the check of all items found.
 
-    :param total: how many there are.
-    :param problems: those that cannot be asked for, and why.
-    :param notes: what the author may want to know, a sentence each.
-    :param sizes: which sizes are asked for, each with its resolution.
-    :param priced: which models are asked for, each with a resolution.
-    :param warning: what the author should look at.
+    :param total: the number of items.
+    :param problems: the items that cannot be requested, and why.
+    :param notes: what the author may want to know, one sentence each.
+    :param sizes: the requested sizes, each with its resolution.
+    :param priced: the requested models, each with a resolution.
+    :param warning: what the author should check.
     """
 
     total: int
@@ -35,14 +35,14 @@ class Checked:
     warning: str | None = None
 
     def are_too_many(self, most: int | None) -> bool:
-        """Return whether the batch is refused for its problems.
+        """Return whether the batch is refused because of its problems.
 
         :param most: maximum number of failed items; None allows any number, except all.
         """
         return len(self.problems) == self.total or (most is not None and len(self.problems) > most)
 
     def refusal(self) -> ApiError:
-        """Return the error for items that cannot be asked for."""
+        """Return the error for items that cannot be requested."""
         problems = self.problems
         named = "; ".join(f"{item.label}: {error.message}" for item, error in problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -54,11 +54,11 @@ class Checked:
 
 
 def check(items: Items, *, has_cache: bool = False) -> Checked:
-    """Look at all items. Nothing is sent, and no reference image is read.
+    """Check all items. Nothing is sent, and no reference image is read.
 
-    :param has_cache: whether items that ask for the same are paid once.
+    :param has_cache: whether items with the same request are paid only once.
 
-    :raises ApiError: INVALID if the items cannot be read, there are none, or two have one id.
+    :raises ApiError: INVALID if the items cannot be read, if there are none, or if two have the same id.
     """
     total, problems, row_names, twins = 0, [], dict[str, None](), _Twins()
     sizes: set[tuple[str, str]] = set()
@@ -89,7 +89,7 @@ def check(items: Items, *, has_cache: bool = False) -> Checked:
 
 
 class _Twins:
-    """Finds items that have one id, and items that ask for the same image."""
+    """Finds items with the same id, and items that ask for the same image."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
@@ -113,7 +113,7 @@ class _Twins:
                 self._example = self._example or f"{item.label} for what {first_label} does"
 
     def check(self) -> None:
-        """Check that no two items have one id.
+        """Check that no two items have the same id.
 
         :raises ApiError: INVALID.
         """
@@ -126,7 +126,7 @@ class _Twins:
 
     @property
     def warning(self) -> str | None:
-        """What to say of items that ask for the same, None where there are none."""
+        """Return a warning about items that ask for the same image, None if there are none."""
         if not self._repeated:
             return None
         return (

@@ -1,4 +1,4 @@
-"""Items that lie in a file: JSON lines or CSV, in the ways in which people have them."""
+"""Items in a file: JSON lines or CSV, in the variants that people use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv")
-"""What a file of items ends with, before a ``.gz``."""
+"""The file name endings of a file of items, before an optional ``.gz``."""
 
 _SEPARATED = (".csv", ".tsv")
 _DELIMITERS = ",;\t"
@@ -34,7 +34,7 @@ class ItemFile:
     """The items of a file; iterating reads it again, line by line.
 
     :param where: its path or URI.
-    :raises ApiError: INVALID for what is no such file, also while it is read; STORAGE if it cannot be read.
+    :raises ApiError: INVALID if it is not such a file, also during reading; STORAGE if it cannot be read.
     """
 
     def __init__(self, where: str, columns: Columns) -> None:
@@ -70,7 +70,7 @@ class ItemFile:
             if not line.strip():
                 continue
             try:
-                # NaN and Infinity are no JSON. Tables write them for cells that are empty.
+                # NaN and Infinity are not JSON. Tables write them for empty cells.
                 value = json.loads(line, parse_constant=lambda _: None)
             except ValueError as error:
                 raise invalid("items", self._where, f"line {number} is not JSON ({error})") from None
@@ -117,7 +117,7 @@ def _rows(lines: Iterable[str], columns: Columns) -> Iterator[tuple[int, list[st
 
 
 def _delimiter(header: str, columns: Columns) -> str:
-    """Return what separates the names in a line: it gives a column of prompts, and the most columns."""
+    """Return the delimiter of a header line: the one that gives a prompt column, and the most columns."""
 
     def fit(delimiter: str) -> tuple[bool, int]:
         names = next(csv.reader([header], delimiter=delimiter))
@@ -127,7 +127,7 @@ def _delimiter(header: str, columns: Columns) -> str:
 
 
 def _value(fields: Iterable[str], cell: str) -> object:
-    """Return the value that a text stands for in its column."""
+    """Return the value of a cell's text, depending on its column."""
     is_json = any(
         field in ("n", "extra_body") or (field == "reference_images" and cell.lstrip().startswith("["))
         for field in fields
@@ -137,7 +137,7 @@ def _value(fields: Iterable[str], cell: str) -> object:
     try:
         return json.loads(cell)
     except ValueError:
-        return cell  # refused by the check of its field, which names it
+        return cell  # the check of its field refuses it, with its name
 
 
 @contextmanager
@@ -152,14 +152,14 @@ def _opened(where: str) -> Iterator[io.TextIOWrapper]:
 def _encoding(start: bytes) -> str:
     if start.startswith(_BYTE_ORDER_MARKS):
         return "utf-16"
-    # Without a mark: the first character of such a file is an ASCII one.
+    # Without a byte order mark: the first character of such a file is ASCII.
     if start[1:2] == b"\0":
         return "utf-16-le"
     return "utf-16-be" if start[:1] == b"\0" else "utf-8-sig"
 
 
 class _Stream(io.RawIOBase):
-    """What a storage opened, as Python's own streams take it: some of Airflow 3.0 are no streams."""
+    """Wraps an opened file for Python's own streams: some files of Airflow 3.0's storages are not streams."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Items that are a DataFrame of pandas or polars. Neither has to be installed."""
+"""Items in a DataFrame of pandas or polars. Neither has to be installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from airflow_provider_gptimg.batch.columns import Columns, Record
 
 _NOTHING = ("NAType", "NaTType")
-"""The types of what pandas has for a missing value beside None and NaN."""
+"""The types of pandas' missing values, apart from None and NaN."""
 
 
 class ItemTable:
-    """The items of a table, a row each.
+    """The items of a table, one per row.
 
     :param table: a DataFrame.
     """
@@ -51,7 +51,7 @@ class ItemTable:
 
 
 def _value(cell: Any) -> Any:
-    """Return a cell as plain Python, None for nothing."""
+    """Return a cell as a plain Python value, None for a missing one."""
     if hasattr(cell, "tolist"):  # a number or an array of numpy
         cell = cell.tolist()
     is_nan = isinstance(cell, float) and cell != cell  # noqa: PLR0124

@@ -1,4 +1,4 @@
-"""The items of a batch: read one after the other from wherever they are, checked, each with an identity."""
+"""The items of a batch: read one by one from their source, checked, each with an identity."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ _LABEL = 80
 
 @dataclass(frozen=True)
 class Item:
-    """One item: a request under an identity of its own.
+    """One item: a request with its own identity.
 
-    :param index: its place in the batch, from 0.
-    :param id: the author's own name for it, handed on as it is if JSON can say it, else as text.
-    :param fields: what is asked for, with the batch's values filled in.
-    :param digest: the identity, hexadecimal, 160 bits: of the batch, of everything asked for, and of the
-        item's id; without one, of how many such items came before. So it does not depend on its place.
-    :param problem: why it cannot be asked for.
-    :param row: what else the author says of it, as plain JSON; it is only passed on.
+    :param index: its position in the batch, from 0.
+    :param id: the author's own name for it, passed on unchanged if JSON can express it, else as text.
+    :param fields: the requested values, with the batch's defaults filled in.
+    :param digest: the identity, hexadecimal, 160 bits. It is a hash of the batch, of all requested values,
+        and of the item's id, or without an id of the number of equal items before it. So it does not depend
+        on the item's position.
+    :param problem: why it cannot be requested.
+    :param row: the author's other values for it, as plain JSON; they are only passed on.
     :param check_sizes: False leaves size and resolution to the service.
     """
 
@@ -51,12 +52,12 @@ class Item:
 
     @property
     def label(self) -> str:
-        """What messages call it: ``item 'sku-7'``; ``item 3`` where it has no id."""
+        """Its name in messages: ``item 'sku-7'``, or ``item 3`` if it has no id."""
         return label_of(self.index, self.id)
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What a journal keeps of the request, for those who look on before there is a manifest."""
+        """The part of the request that the journal keeps, for viewers before there is a manifest."""
         names = ("model", "size", "resolution")
         prompt = str(self.fields.get("prompt"))[:PROMPT_CHARACTERS]
         return {
@@ -69,7 +70,8 @@ class Item:
     def request(self, *, with_files: bool = True) -> GenerationRequest:
         """Return the request, checked.
 
-        :param with_files: False leaves out reference images that are files, which takes no call to a storage.
+        :param with_files: False leaves out reference images that are files, and so makes no call to a
+            storage.
         :raises ApiError: INVALID, EXPIRED, REFERENCE.
         """
         fields = dict(self.fields)
@@ -86,9 +88,9 @@ class Items:
 
     :param source: prompts and dicts, a DataFrame, or the path or URI of a file of JSON lines or CSV.
     :param defaults: the batch's own values.
-    :param identity: the batch's, which goes into each item's.
-    :param columns: which column or key is which.
-    :param needs_ids: whether an item without an id cannot be made, because files are named by it.
+    :param identity: the batch's identity, a part of each item's.
+    :param columns: the meaning of columns and keys.
+    :param needs_ids: whether every item needs an id, because files are named by it.
     :param check_sizes: False leaves sizes and resolutions to the service.
     :raises ApiError: INVALID if the source is none of these.
     """
@@ -117,7 +119,7 @@ class Items:
 
     @property
     def skipped(self) -> int:
-        """How many rows said nothing when they were last read."""
+        """How many rows were empty when they were last read."""
         return self.source.skipped if isinstance(self.source, (ItemFile, ItemTable)) else 0
 
     def _item(self, index: int, given: object, seen: Counter[bytes]) -> Item:
@@ -156,7 +158,7 @@ class Items:
         _check_said(said, is_record=isinstance(given, Record))
         own = {name: value for name, value in said.items() if value is not None}
         if isinstance(given, Record) and isinstance(own.get("n"), float) and own["n"].is_integer():
-            own["n"] = int(own["n"])  # tables make all numbers of a column floats where a cell is empty
+            own["n"] = int(own["n"])  # an empty cell makes all numbers of a table's column floats
         fields = {**self._defaults, **own}
         if fields.get("reference_images") is not None:
             fields["reference_images"] = reference_texts(fields["reference_images"])
@@ -164,9 +166,9 @@ class Items:
 
 
 def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
-    """Check that nothing came out as nothing which the author surely did not want to leave out.
+    """Check that no value is empty that the author cannot have wanted to leave out.
 
-    :param is_record: whether it is of a file or table, where an empty cell is how to leave something out.
+    :param is_record: whether it is a row of a file or table, where an empty cell leaves a value out.
     :raises ApiError: INVALID.
     """
     prompt = said.get("prompt")
@@ -183,7 +185,7 @@ def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
 
 
 def label_of(index: int, name: object) -> str:
-    """Return what messages call the item with an index and an id, None where it has no id."""
+    """Return an item's name in messages. Its id is None if it has none."""
     if name is None:
         return f"item {index}"
     shown = repr(str(name))
@@ -191,7 +193,7 @@ def label_of(index: int, name: object) -> str:
 
 
 def _name(given: object) -> Any:
-    """Return an item's own name as JSON can say it, None where it has none."""
+    """Return an item's own name as a JSON value, None if it has none."""
     if isinstance(given, float):
         if math.isnan(given):
             return None
@@ -205,7 +207,7 @@ def _name(given: object) -> Any:
 
 
 def canonical(fields: Mapping[str, Any]) -> str:
-    """Return the same text for the same fields; a value that JSON cannot say will be refused."""
+    """Return the same text for the same fields; a value that JSON cannot express is refused later."""
     try:
         return json.dumps(fields, sort_keys=True, default=str)
     except (TypeError, ValueError, RecursionError) as error:
@@ -230,5 +232,6 @@ def _opened(source: object, columns: Columns) -> Iterable[object]:
             source,
             f"a list of prompts and dicts is needed, a DataFrame, or a file ending {', '.join(ENDINGS)}",
         )
-    # Results of mapped tasks come as a sequence that asks the API server for each, each time.
+    # Results of mapped tasks come as a sequence that asks the API server for every element, each time it is
+    # read.
     return list(source)

@@ -1,8 +1,8 @@
 """What a batch has done so far, kept beside its images so that a crash at any byte loses nothing.
 
-Object storage cannot append to a file. So the journal is a folder of segments, JSON lines each, and
-each put there whole and under a name that nobody else uses. An item is intended before it is
-submitted: after a crash only what was intended and not heard of again has to be looked up.
+Object storage cannot append to a file. So the journal is a folder of segments. Each is a file of JSON lines,
+written whole and under a unique name. An item is noted as intended before it is submitted. After a crash only
+intended items without a later record have to be looked up.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ INTENDED, SUBMITTED, COMPLETED, FAILED = "intended", "submitted", "completed", "
 """States of an item, in the order of its life."""
 
 WITHDRAWN = "withdrawn"
-"""The state of an item that was intended, and surely not submitted."""
+"""The state of an item that was intended, and certainly not submitted."""
 
 MANY_SEGMENTS = 50
-"""From so many on they are made into few when the journal is opened: each takes a call to read."""
+"""From this number of segments on, opening the journal merges them: each takes one call to read."""
 
 SEGMENT_LINES = 1_000
-"""Lines of a segment at most: a few segments at once are in memory."""
+"""Maximum lines of a segment, because a few segments are in memory at once."""
 
 SEGMENT = re.compile(r"([0-9]{8})-[0-9a-f]{8}\.jsonl")
-"""Names of segments; they sort as they were written."""
+"""Names of segments; they sort in the order of writing."""
 
 
 @dataclass(slots=True)
 class State:
-    """The latest that is known of an item; compact, since there may be ten thousand.
+    """The latest state of an item; compact, because there may be ten thousand.
 
     :param status: one of the states above.
     :param attempt: the try number of the task that noted it.
-    :param receipt: what was paid for, if a submission of it was answered.
+    :param receipt: the receipt of the payment, if a submission of it was answered.
     :param reason: the kind of its error, if it failed.
-    :param series: the series of submissions that it is about; an item that is made again begins another.
-    :param spent: US dollars that it has cost so far, or may have cost.
-    :param stake: how much of that is for what is under way.
-    :param cache_key: under which its images belong into the cache, by the request that was submitted.
+    :param series: the series of submissions that it belongs to; making an item again begins another one.
+    :param spent: US dollars that the item has cost so far, or may have cost.
+    :param stake: the part of ``spent`` for what is under way.
+    :param cache_key: the cache key of its images, from the request that was submitted.
     """
 
     status: str
@@ -66,7 +66,7 @@ class State:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> State:
-        """Return what a record of a journal says."""
+        """Return the state in a record of a journal."""
         return cls(
             status=record["status"],
             attempt=record["attempt"],
@@ -81,10 +81,10 @@ class State:
 
 @dataclass(slots=True)
 class Known:
-    """What records say, read in the order in which they were written.
+    """The facts from records, read in the order of writing.
 
-    :param states: the latest of each item.
-    :param holders: whose images lie under a name: items by their ``index`` and by their ``id``, as in
+    :param states: the latest state of each item.
+    :param holders: which item's images are stored under a name. A name is an ``index`` or an ``id``, as in
         ``("id", "sku-7")``.
     """
 
@@ -92,7 +92,7 @@ class Known:
     holders: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def learn(self, record: Mapping[str, Any]) -> bool:
-        """Take a record for the latest of its item; return False for one that says nothing new."""
+        """Take a record as the latest of its item; return False if it has nothing new."""
         if not is_latest(record, self.states.get(record.get("key", ""))):
             return False
         self.states[record["key"]] = State.of(record)
@@ -104,7 +104,7 @@ class Known:
 class Journal:
     """The journal of one batch.
 
-    :param folder: where its segments lie; nothing else does.
+    :param folder: the folder of its segments, and nothing else.
     :param attempt: the try number of the task.
     """
 
@@ -120,7 +120,7 @@ class Journal:
         self._writing = threading.Lock()
 
     def open(self) -> None:
-        """Read what earlier attempts noted.
+        """Read the records of earlier attempts.
 
         :raises ApiError: kind STORAGE.
         """
@@ -132,9 +132,9 @@ class Journal:
             self.compact()
 
     def compact(self) -> None:
-        """Leave only the latest record of each item, in as few segments as that takes.
+        """Keep only the latest record of each item, in as few segments as possible.
 
-        A crash in between leaves records twice, which is as good as once.
+        A crash in between leaves records twice, which does no harm.
 
         :raises ApiError: kind STORAGE.
         """
@@ -153,8 +153,8 @@ class Journal:
     def note(self, digest: str, status: str, **facts: Any) -> None:
         """Note an item's new state; :meth:`flush` writes it.
 
-        :param facts: more that is known of it. What is known of its submission is kept from note to note.
-            ``names`` are names that it takes, as in ``[["id", "sku-7"]]``; a completed item takes its own.
+        :param facts: more facts about it. Facts about its submission are kept from note to note. ``names``
+            are the names that it takes, as in ``[["id", "sku-7"]]``; a completed item takes its own.
         """
         known = self.states.get(digest)
         series = facts.pop("series", known.series if known else FIRST_SERIES)
@@ -171,13 +171,13 @@ class Journal:
         self._known.learn(record)
 
     def holder_of(self, named_by: str, name: str) -> str | None:
-        """Return which item took a name last (an ``index``, or an ``id``), None if none did."""
+        """Return the item that took a name (an ``index`` or an ``id``) last, None if none did."""
         return self._known.holders.get((named_by, name))
 
     def flush(self) -> None:
-        """Write what was noted since the last time; threads may call it at once.
+        """Write the notes since the last call; several threads may call it at once.
 
-        :raises ApiError: kind STORAGE; what was not written is kept for the next time.
+        :raises ApiError: kind STORAGE; unwritten notes are kept for the next call.
         """
         with self._writing:
             with self._noting:
@@ -193,9 +193,9 @@ class Journal:
 
     @contextmanager
     def records(self) -> Iterator[Callable[[str], dict[str, Any] | None]]:
-        """Give what returns an item's latest record, None where there is none.
+        """Yield a function that returns an item's latest record, or None if there is none.
 
-        Out of a temporary file: all of them may be more than memory should hold.
+        It reads a temporary file, because all records together may take too much memory.
 
         :raises ApiError: kind STORAGE.
         """
@@ -219,15 +219,15 @@ class Journal:
 
 
 def is_latest(record: Mapping[str, Any], known: State | None) -> bool:
-    """Return whether a record says more of its item than what is known from the records written before it.
+    """Return whether a record is newer than what earlier records say about its item.
 
-    :param record: one that is none of an item's says nothing.
+    :param record: a record that belongs to no item is never newer.
     """
     if not {"key", "status", "attempt"} <= record.keys():
         return False
     if known is None or record["attempt"] >= known.attempt:
         return True
-    # By an attempt that was thought dead: only what it completed counts, unless that is made again.
+    # From an attempt that was thought dead. Only its completed items count, unless they are made again.
     is_of_series = record.get("series", FIRST_SERIES) == known.series
     return is_of_series and record["status"] == COMPLETED and known.status != COMPLETED
 
@@ -242,7 +242,7 @@ def _names_of(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _spooled(spool: IO[str], segments: list[Place]) -> tuple[dict[str, int], Known]:
-    """Write all records to a local file; return where the latest of each item begins, and what they say."""
+    """Write all records to a local file; return the offset of each item's latest one, and their facts."""
     places, known = dict[str, int](), Known()
     for record in read_records(segments):
         if known.learn(record):
@@ -252,7 +252,7 @@ def _spooled(spool: IO[str], segments: list[Place]) -> tuple[dict[str, int], Kno
 
 
 def _with_names(lines: Iterable[str], known: Known) -> Iterator[str]:
-    """Return the latest records, each with the names that it holds: earlier ones may have taken them."""
+    """Return the latest records, each with all names of its item: earlier records may have taken them."""
     held: dict[str, list[tuple[str, str]]] = {}
     for name, key in known.holders.items():
         held.setdefault(key, []).append(name)

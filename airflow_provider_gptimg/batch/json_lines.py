@@ -17,27 +17,28 @@ from airflow_provider_gptimg.files.place import Place
 _READERS = 8
 
 MAX_LINE = 200_000
-"""Characters of a line of a manifest that are read: a prompt has at most 32,000."""
+"""Longest line of a manifest that is read, in characters: a prompt has at most 32,000."""
 
 MAX_REST = 100_000_000
-"""Characters of a longer line that are passed over; a device never ends a line."""
+"""Characters of a longer line that are skipped at most; a line from a device never ends."""
 
 
 def write_lines(path: Place, lines: Iterable[str]) -> None:
-    """Write a file of lines, whole under its name or not at all.
+    """Write a file of lines: the whole file, or nothing.
 
     :raises ApiError: kind STORAGE.
     """
     with storage_named(path), tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
         local = Path(scratch) / "lines.jsonl"
-        # Half a surrogate pair, in a prompt that was refused for it, so becomes its escape in JSON.
+        # So half a surrogate pair becomes its JSON escape. It may be in a prompt that was refused because of
+        # it.
         with local.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{line}\n" for line in lines)
         path.put(local)
 
 
 def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in some small files, in order; pass over what a crash or somebody else left.
+    """Yield the JSON objects in some small files, in order; skip what a crash or somebody else left.
 
     :raises ApiError: kind STORAGE.
     """
@@ -52,7 +53,7 @@ def read_records(paths: Sequence[Place]) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: Place, start: int = 0) -> Iterator[Any]:
-    """Yield the values of a file of JSON lines, None for a line that is too long. Reads only what is used.
+    """Yield the values of a file of JSON lines, None for a line that is too long. Reads lazily.
 
     :param start: number of the first line, from 0.
     :raises Exception: whatever the storage raises; ValueError for a line that is not JSON.
@@ -63,7 +64,7 @@ def read_lines(path: Place, start: int = 0) -> Iterator[Any]:
 
 
 def strict_json(value: object) -> str:
-    """Return a value as JSON that every reader takes: null for NaN, texts for what JSON cannot say."""
+    """Return a value as JSON for every reader: null for NaN, text for what JSON cannot express."""
     try:
         return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except ValueError:
@@ -71,18 +72,18 @@ def strict_json(value: object) -> str:
 
 
 def plain_json(value: object) -> Any:
-    """Return what is left of a value after it was written as JSON and read again."""
+    """Return a value after a round trip through JSON."""
     if value is None or isinstance(value, (str, int)):
         return value
     try:
         return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
-    except (TypeError, ValueError, RecursionError):  # odd keys, or a list that holds itself
+    except (TypeError, ValueError, RecursionError):  # odd keys, or a list that contains itself
         return f"<{type(value).__name__}>"
 
 
 @contextlib.contextmanager
 def storage_named(path: Place) -> Iterator[None]:
-    """Turn whatever a storage raises into an error that names the place."""
+    """Turn any exception of a storage into an error that names the place."""
     try:
         yield
     except ApiError:

@@ -1,4 +1,4 @@
-"""Making one item of a batch: submit or find it, wait, store."""
+"""Makes one item of a batch: submit or find it, wait, store."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _UNPAID = REFUSES_ALL | {
     Kind.RATE_LIMITED,
     Kind.REFERENCE,
 }
-"""What the service refuses, or never hears of."""
+"""Errors of requests that the service refuses or never receives."""
 
 
 class Waiting(NamedTuple):
-    """A generation that is waited for: until when (Unix seconds), and which take about as long."""
+    """A generation to wait for: its deadline (Unix seconds), and which generations take about as long."""
 
     generation_id: str
     deadline: float
@@ -49,7 +49,7 @@ class Waiting(NamedTuple):
 
 
 class Maker:
-    """Makes items of a batch, many at once, and notes what became of each.
+    """Makes items of a batch, many at once, and notes the outcome of each.
 
     :param storers: the threads that store images.
     """
@@ -62,10 +62,10 @@ class Maker:
         self._why: dict[str, str] = {}
 
     def is_under_way(self, state: State) -> bool:
-        """Return whether an item only has to be waited for.
+        """Return whether all that is left for an item is to wait.
 
-        After an earlier attempt it is asked for first, since it may have failed or expired; but not once
-        that could not be followed by a submission.
+        After an earlier attempt it is looked up first, because it may have failed or expired. It is not
+        looked up if no submission could follow any more.
         """
         is_ours = state.attempt == self._journal.attempt or self._plan.failures.is_stopped
         return state.status == SUBMITTED and is_ours
@@ -101,8 +101,8 @@ class Maker:
     async def make(self, item: Item, plan: ItemPlan, submitted: Callable[[], None]) -> None:
         """Make an item.
 
-        :param plan: what is to be done about it.
-        :param submitted: called once it is submitted, or will not be.
+        :param plan: what to do about it.
+        :param submitted: called when it is submitted, or when it is clear that it will not be.
         """
         try:
             try:
@@ -154,7 +154,7 @@ class Maker:
     async def _submitted(
         self, item: Item, plan: ItemPlan, known: Receipt | None
     ) -> tuple[Submission, dict[str, Any]]:
-        """Submit an item or find it, and return what to note of the cache's key."""
+        """Submit an item or find it; also return the facts about its cache key for the journal."""
         if item.problem is not None:
             raise item.problem
         request = await asyncio.to_thread(item.request)
@@ -178,12 +178,12 @@ class Maker:
             may_pay_again=partial(self._pay_again, item, plan),
         )
         submission = await self._client.run(reconciler.submit())
-        # What another attempt submitted may have been made of files that have changed since.
+        # Another attempt may have submitted it with files that have changed since then.
         is_known = submission.origin is Origin.SUBMITTED or not request.files
         return submission, {"cache_key": key_of(request)} if owned and is_known else {}
 
     def _pay_again(self, item: Item, plan: ItemPlan) -> None:
-        """Count a second payment for an item, before it may be made."""
+        """Count a second payment for an item before it can happen."""
         price = self._budget.price_of(item)
         if not self._budget.allows(price):
             raise self._budget.reached()
@@ -217,7 +217,7 @@ class Maker:
         size = pixels(request.model, request.size, request.resolution)
         storage = self._plan.storage_for(item, size)
         if names := self._plan.names_taken(item):
-            # Before, not after: a crash in between must not leave these images in the place of the other's.
+            # Before, not after: a crash in between must not leave these images under the other item's name.
             self._journal.note(item.digest, SUBMITTED, shown=item.shown, names=names, **known.as_json())
             await asyncio.to_thread(self._journal.flush)
         result = await asyncio.get_running_loop().run_in_executor(
@@ -230,7 +230,7 @@ class Maker:
         self._plan.metrics.given(result)
 
     def _stored(self, item: Item, generation: Generation, asked: Asked, storage: Storage) -> Result:
-        """Store the images of a generation, and enter them into the cache if there is one; in a thread."""
+        """Store a generation's images, and enter them into the cache if there is one; in a thread."""
         owned = self._owned
         if owned is not None:
             key = self._journal.states[item.digest].cache_key
@@ -278,10 +278,10 @@ class Maker:
 
 
 def _is_unpaid(error: ApiError) -> bool:
-    """Return whether an item that failed with it while it was first submitted was not paid for."""
+    """Return whether an item was not paid for if its first submission failed with this error."""
     return error.not_accepted or error.kind in _UNPAID
 
 
 def _identity(item: Item, series: str) -> Identity:
-    """Return who asks for an item; its first series needs no name, so that ids stay what they were."""
+    """Return the identity of an item; the first series has no name, so that ids do not change."""
     return Identity(item.digest) if series == FIRST_SERIES else Identity.of([item.digest], series, "")

@@ -1,4 +1,4 @@
-"""What a batch hands on: the manifest, one JSON line an item in their order, and counts."""
+"""What a batch hands on: the manifest, with one JSON line per item in their order, and counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_gptimg.batch.progress import Progress
 from airflow_provider_gptimg.files.place import Place
 
 FAILURES = 20
-"""So many failed items go into XCom; the manifest has them all."""
+"""Maximum number of failed items in the XCom; the manifest has them all."""
 
 
 class Failure(TypedDict):
@@ -27,15 +27,15 @@ class Failure(TypedDict):
 
 
 class BatchResult(TypedDict):
-    """What a batch hands downstream (XCom ``return_value``): counts, and where everything else is.
+    """What a batch hands downstream (XCom ``return_value``): counts, and where the rest is.
 
-    :param kept: items whose images were there before the latest Clear, and were kept.
-    :param cost_usd: US dollars of the images in the manifest, of all attempts; None if nobody says.
-    :param cost_estimated: whether some of that is an estimate, or is missing.
+    :param kept: items that were completed before the latest Clear, and were kept.
+    :param cost_usd: US dollars of the images in the manifest, of all attempts; None if the cost is unknown.
+    :param cost_estimated: whether part of ``cost_usd`` is an estimate, or is missing.
     :param cached: items whose images came from the cache, or from another item of the batch.
-    :param saved_usd: US dollars that these would have cost, as far as their prices are known.
-    :param manifest: URI of a file of JSON lines, one an item, in the order of the items.
-    :param failed_items: the first failed items and their reasons.
+    :param saved_usd: US dollars that the cached images would have cost, as far as their prices are known.
+    :param manifest: URI of a file of JSON lines, one per item, in the order of the items.
+    :param failed_items: the first failed items, with their reasons.
     """
 
     manifest: str
@@ -53,7 +53,7 @@ class BatchResult(TypedDict):
 
 
 class Manifest:
-    """The manifest at one place, and what was counted while it was written."""
+    """The manifest at one place, and the counts made while it was written."""
 
     def __init__(self, path: Place) -> None:
         self.uri = str(path)
@@ -66,7 +66,7 @@ class Manifest:
         self._path = path
 
     def write(self, items: Items, journal: Journal) -> None:
-        """Write what the journal knows of the items that are over; whole, or not at all.
+        """Write the finished items as the journal knows them: the whole file, or nothing.
 
         :raises ApiError: kind STORAGE.
         """
@@ -74,7 +74,7 @@ class Manifest:
             write_lines(self._path, map(self._counted, self._lines(items, record_of)))
 
     def result(self, progress: Progress) -> BatchResult:
-        """Return what to hand downstream, after the manifest was written."""
+        """Return the value to hand downstream; call :meth:`write` first."""
         return BatchResult(
             manifest=self.uri,
             total=progress.total,

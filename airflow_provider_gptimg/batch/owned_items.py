@@ -1,4 +1,4 @@
-"""What a cache has of a batch's items, and which of them wait for another one that asks for the same."""
+"""Finds a batch's items in a cache, and items that wait for another one with the same request."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from airflow_provider_gptimg.result import MadeBy, Result, asked, list_price
 
 @dataclass
 class OwnedItems:
-    """What a cache has for the items of a batch. One listing tells it for all of them.
+    """What a cache has for the items of a batch. One listing answers it for all of them.
 
-    :param is_to_be_used: False enters images without looking for any: after a Clear that makes all again.
-    :param made_by: who makes what is missing.
+    :param is_to_be_used: False only enters images and looks for none, after a Clear that makes all again.
+    :param made_by: the task instance that makes the missing images.
     """
 
     cache: Cache
@@ -36,29 +36,29 @@ class OwnedItems:
     _makers: dict[str, str] = field(default_factory=dict)
 
     def look(self, items: Iterable[tuple[Item, ItemPlan, State | None]]) -> None:
-        """Find what there is for items that are not made yet; ``state`` is what the journal knows of each.
+        """Find cache entries for items that are not made yet; ``state`` is each item's state in the journal.
 
         :raises ApiError: kind STORAGE.
         """
         for item, plan, state in items:
             if plan.step in (Step.SUBMIT, Step.ATTACH) and (key := _key(item)):
                 self._keys[item.digest] = key
-                if state is not None:  # which an earlier attempt made it the maker
+                if state is not None:  # an earlier attempt made this item the maker
                     self._makers.setdefault(key, item.digest)
         if self.is_to_be_used and self._keys:
             self._looked = set(self._keys.values())
             self._found = self.cache.find(self._looked)
 
     def entry_of(self, item: Item, plan: ItemPlan) -> Entry | None:
-        """Return what there is for an item; None also for one that is to be made again."""
+        """Return the cache entry for an item, or None if there is none or the item is to be made again."""
         if plan.series != FIRST_SERIES:
             return None
         return self._found.entries.get(self._keys.get(item.digest, ""))
 
     def maker_of(self, item: Item, plan: ItemPlan) -> str | None:
-        """Return the digest of the item that an item waits for, because that one makes the same images.
+        """Return the digest of the item that makes the same images, and that this one waits for.
 
-        The first one that asks is the maker.
+        The first item that asks is the maker.
         """
         key = self._keys.get(item.digest)
         if key is None or plan.series != FIRST_SERIES or not self.is_to_be_used:
@@ -67,15 +67,15 @@ class OwnedItems:
         return None if maker == item.digest else maker
 
     def end_round(self) -> None:
-        """Let others be the makers of what is still missing; called when no item is under way."""
+        """Let other items make what is still missing. Called when no item is under way."""
         self._makers.clear()
 
     def saved(self, result: Result) -> float:
-        """Return what a result that was taken would have cost, in US dollars; 0 where nobody knows."""
+        """Return how much a result from the cache would have cost, in US dollars; 0 if that is unknown."""
         return list_price(result, self.prices) or 0.0
 
     def take(self, item: Item, entry: Entry) -> Result | None:
-        """Return the result of an item, with its images stored; None if they cannot be used after all.
+        """Store an item's images from the cache and return its result, or None if they are unusable.
 
         :raises ApiError: kind STORAGE.
         """
@@ -87,17 +87,17 @@ class OwnedItems:
         return result
 
     def slot(self, key: str, generation_id: str) -> Slot:
-        """Return where a generation's images are entered; what it replaces is known from the one listing."""
+        """Return where to enter a generation's images. The one listing tells which entry it replaces."""
         older = self._found.places.get(key, []) if key in self._looked else None
         return self.cache.slot(key, generation_id, older)
 
     def enter(self, entry: Entry | None) -> None:
-        """Know of an entry that was just made, for the items that wait for it."""
+        """Add an entry that was just made, for the items that wait for it."""
         if entry is not None:
             self._found.entries[entry.key] = entry
 
     def why_not(self, item: Item, request: GenerationRequest) -> str | None:
-        """Return why an item is made although there is a cache; None if it was not made before."""
+        """Return why an item is made although there is a cache, or None if it was never made before."""
         storage = self.storage_of(item)
         return self.cache.why_not(self._found, request, storage.place, storage.names)
 
@@ -105,5 +105,5 @@ class OwnedItems:
 def _key(item: Item) -> str | None:
     try:
         return None if item.problem is not None else key_of(item.request())
-    except ApiError:  # which the item fails with when its turn has come
+    except ApiError:  # the item fails with it later, when its turn comes
         return None

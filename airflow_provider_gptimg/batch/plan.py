@@ -1,4 +1,4 @@
-"""What a batch is to make, by which rules, and where it is noted what became of it."""
+"""What a batch makes, by which rules, and where the outcomes are noted."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LASTING = frozenset(kind.value for kind in LASTING)
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What the author of a batch decides.
+    """The decisions of a batch's author.
 
-    :param max_in_flight: items that are submitted and not yet stored, at most.
+    :param max_in_flight: maximum number of items that are submitted and not yet stored.
     :param timeout: seconds a generation may take, from its submission.
     :param may_leave: whether to give the worker back when only waiting is left.
-    :param named_by: ``index`` or ``id``, if only an item's own is in the names of its images; an item whose
-        request has changed has the same names then.
+    :param named_by: ``index`` or ``id``, if nothing else of an item is in the names of its images. Then an
+        item keeps its names when its request changes.
     """
 
     pace: Pace
@@ -47,7 +47,7 @@ class Rules:
 
 
 class Step(Enum):
-    """What is to be done about an item in an attempt."""
+    """What an attempt does about an item."""
 
     KEEP = "nothing: its images are stored"
     LEAVE = "nothing: it failed, and that lasts"
@@ -56,7 +56,7 @@ class Step(Enum):
 
 
 class ToMake(NamedTuple):
-    """What an attempt has to make: images, and their price in US dollars (0 where it is not known)."""
+    """What an attempt has to make: the number of images, and their price in US dollars (0 if unknown)."""
 
     images: int
     usd: float
@@ -64,7 +64,7 @@ class ToMake(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ItemPlan:
-    """What is to be done about an item, and in which series of submissions."""
+    """What to do about an item, and in which series of submissions."""
 
     step: Step
     series: str = FIRST_SERIES
@@ -74,14 +74,14 @@ class ItemPlan:
 class BatchPlan:
     """A batch, as one attempt of its task finds it.
 
-    :param storage_for: returns what stores an item's images of so many pixels.
-    :param cleared_at: how many attempts there were before the latest Clear.
-    :param trusted: whether the journal knows of everything that was ever submitted: what it does not
-        name is then submitted without a look-up.
-    :param remake: the items that are to be made again, once in each run and after each Clear.
-    :param budget: what may be spent.
-    :param owned: what the cache has of the items; None without one.
-    :param before_paying: told once what is to be made; raises what forbids it.
+    :param storage_for: returns the storage for an item's images, given their size in pixels.
+    :param cleared_at: the number of attempts before the latest Clear.
+    :param trusted: whether the journal is complete. Then items that it does not name are submitted without a
+        look-up.
+    :param remake: the items to make again, once in each run and after each Clear.
+    :param budget: the money that may be spent.
+    :param owned: what the cache has for the items; None without a cache.
+    :param before_paying: called once with what is to be made; raises an error to forbid it.
     """
 
     items: Items
@@ -101,7 +101,7 @@ class BatchPlan:
     log: Any
 
     def of(self, item: Item) -> ItemPlan:
-        """Return what is to be done about an item: the rule who pays, for a batch."""
+        """Return what to do about an item: the rule for who pays, in a batch."""
         state = self.journal.states.get(item.digest)
         if state is None:
             return ItemPlan(step=Step.SUBMIT if self.trusted else Step.ATTACH)

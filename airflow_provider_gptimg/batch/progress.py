@@ -1,4 +1,4 @@
-"""How far a batch is: one line every few seconds."""
+"""The progress of a batch: one line every few seconds."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Progress:
         return self.completed + self.failed
 
     def begin(self) -> None:
-        """Measure the rate from now on: what is over by now was made by others."""
+        """Measure the rate from now on, because earlier attempts finished the items that are over by now."""
         self._seen.append((self.clock(), self.over))
 
     def overview(self) -> str | None:
-        """Return what an attempt takes over from earlier ones, None if that is nothing."""
+        """Return a line on what an attempt takes over from earlier ones, None if that is nothing."""
         if not self.over and not self.dropped and not self.owned:
             return None
         to_make = self.total - self.completed - self.failed - self.owned
@@ -57,7 +57,7 @@ class Progress:
         )
 
     def line(self) -> str:
-        """Return what to say now: counts, items a second of the last minute, and how long it will take."""
+        """Return the current line: counts, items per second in the last minute, and the time left."""
         now = self.clock()
         self._seen.append((now, self.over))
         while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW:

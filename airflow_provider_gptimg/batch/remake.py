@@ -1,4 +1,4 @@
-"""Which items of a batch are to be made again although their images are there."""
+"""The items of a batch to make again although their images exist."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 class Remake:
     """The items that ``remake`` names.
 
-    :param given: ids and places (from 0) of items; one or a list. A text may name several, with commas
-        between them or as a list, as ``{{ params.remake }}`` renders it. A number is a place only where no
-        item has a number for an id.
+    :param given: ids and places (from 0) of items; one or a list. A text may name several, separated by
+        commas or as a list, as ``{{ params.remake }}`` renders it. A number is a place only if no item has a
+        number as its id.
     :param items: all items of the batch.
     :raises ApiError: INVALID for anything else.
     """
@@ -29,7 +29,8 @@ class Remake:
             places.add((item.id is not None, str(item.index)))
         are_ids_numbers = any(name.isdecimal() for name in ids)
         self._ids = names & ids
-        # Where ids are numbers, a number that is no id is a slip: no other item must be paid for.
+        # If ids are numbers, a number that is not an id is a mistake, and must not make the batch pay for
+        # another item.
         self._places = {
             name for has_id, name in places if name in names - ids and not (has_id and are_ids_numbers)
         }

@@ -1,4 +1,4 @@
-"""Working through a batch: submit at the account's rate, wait for many at once, store as they come."""
+"""Works through a batch: submit at the account's rate, wait for many at once, store images as they finish."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from airflow_provider_gptimg.files.cache import Entry
 from airflow_provider_gptimg.hooks.shared import shared_client
 
 LINGER = 5.0
-"""Seconds without any progress after which a worker that could only wait is given back."""
+"""Seconds without progress after which a worker that only waits is given back."""
 
 TICK = 0.1
-"""Seconds between two looks at how the work goes on."""
+"""Seconds between two checks of the progress."""
 
 SUBMITTING_SECONDS = 2.0
-"""Seconds of submissions under way at once: an answer may take so long before it slows the batch, and so
-many more go out after the batch is stopped."""
+"""Submissions under way at once, in seconds of the rate. A slower answer slows the batch, and this many more
+submissions go out after the batch is stopped."""
 
 STORERS = 16
-"""Images stored at once."""
+"""Maximum number of images stored at once."""
 
 INTENDED_SECONDS = 5.0
-"""Seconds of submissions that are intended at once. After a crash so many are looked up, at most."""
+"""Submissions intended at once, in seconds of the rate. After a crash at most these are looked up."""
 
 FLUSH_EVERY = 1.0
-"""Seconds between two writings of the journal. What happens in between is found by look-ups."""
+"""Seconds between two writes of the journal. Look-ups find what happens in between."""
 
 READ_AHEAD = 100
-"""Items read at once."""
+"""Items read at a time."""
 
 
 class Runner:
-    """Works through a batch until everything is over, or only waiting is left."""
+    """Works through a batch until all items are over, or until only waiting is left."""
 
     def __init__(self, plan: BatchPlan) -> None:
         self._plan, self._journal = plan, plan.journal
@@ -58,10 +58,10 @@ class Runner:
         self._broken: BaseException | None = None
 
     async def run(self) -> list[Waiting]:
-        """Work, and return what is still to be waited for, by its deadline; nothing if all is over.
+        """Work, and return the generations still to wait for, by deadline; nothing if all items are over.
 
-        :raises ApiError: kind STORAGE, if the items cannot be read or the batch's records not written.
-        :raises Interrupted: if it is halted. What was under way is found again by the next attempt.
+        :raises ApiError: kind STORAGE, if the items cannot be read, or the batch's records cannot be written.
+        :raises Interrupted: if it is halted. The next attempt finds what was under way.
         """
         to_make = await asyncio.to_thread(self._count)
         if overview := self._plan.progress.overview():
@@ -86,7 +86,7 @@ class Runner:
             storers.shutdown(wait=not self._plan.failures.is_halted, cancel_futures=True)
 
     def _count(self) -> ToMake:
-        """Count what is over already, and return what is to be made."""
+        """Count the items that are already over, and return what is to be made."""
         progress, failures, owned = self._plan.progress, self._plan.failures, self._plan.owned
         if owned is not None:
             owned.look((item, self._plan.of(item), self._state_of(item)) for item in self._plan.items)
@@ -140,7 +140,7 @@ class Runner:
         fresh: list[tuple[Item, ItemPlan]] = []
         with self._activity.working():
             items = iter(self._plan.items)
-            # In a thread, because they may come from a storage.
+            # In a thread, because the items may come from a storage.
             while some := await asyncio.to_thread(list, islice(items, READ_AHEAD)):
                 for item in some:
                     plan, state = self._plan.of(item), self._state_of(item)
@@ -160,7 +160,7 @@ class Runner:
                 await self._start_later()
 
     async def _is_owned(self, item: Item, plan: ItemPlan, state: State | None) -> bool:
-        """Return whether an item's images are in the cache, or will be: another item makes them."""
+        """Return whether an item's images are in the cache, or will be because another item makes them."""
         owned = self._plan.owned
         if owned is None or self._plan.failures.is_stopped:
             return False
@@ -177,7 +177,7 @@ class Runner:
             self._later.append((item, plan))
 
     async def _start_later(self) -> None:
-        """Start the items that waited for others, after all others are over."""
+        """Start the items that waited for others, once all others are over."""
         if self._tasks:
             with self._activity.waiting():
                 await asyncio.wait(self._tasks)
@@ -200,7 +200,7 @@ class Runner:
         return self._plan.failures.is_stopped and not self._maker.is_under_way(state)
 
     async def _start_all(self, items: list[tuple[Item, ItemPlan]]) -> None:
-        """Start items that may be paid for, as far as the budget allows."""
+        """Start items that may have to be paid for, as far as the budget allows."""
         while items and not self._plan.failures.is_stopped:
             allowed = self._intended(items)
             items = items[len(allowed) :]
@@ -213,7 +213,7 @@ class Runner:
                 self._plan.failures.stop(self._plan.budget.reached())
 
     def _intended(self, items: list[tuple[Item, ItemPlan]]) -> list[tuple[Item, ItemPlan]]:
-        """Return the first of the items, as many as the budget allows, after noting what they cost."""
+        """Note the cost of as many of the first items as the budget allows, and return them."""
         budget = self._plan.budget
         for number, (item, plan) in enumerate(items):
             needed = budget.needs(item, plan)
@@ -227,7 +227,7 @@ class Runner:
         unstarted = deque(items)
         try:
             while unstarted:
-                # Here rather than in the task, so that no more is intended than is soon submitted.
+                # Here rather than in the task, so that only items that are soon submitted are intended.
                 await self._submitters.acquire()
                 await self._start(partial(self._maker.make, *unstarted[0], self._submitters.release))
                 unstarted.popleft()

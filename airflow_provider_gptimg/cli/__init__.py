@@ -1,1 +1,1 @@
-"""Commands for the day when nothing else helps: ``airflow gptimg``."""
+"""Commands for an emergency: ``airflow gptimg``."""

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_gptimg.cli``: the commands, where ``airflow`` takes none of providers."""
+"""``python -m airflow_provider_gptimg.cli``: the commands, for an ``airflow`` without provider commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands do; the same for ``airflow gptimg`` and ``python -m airflow_provider_gptimg.cli``."""
+"""The code of the commands; the same for ``airflow gptimg`` and ``python -m airflow_provider_gptimg.cli``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_gptimg.result import NOTHING_ASKED, collect
 
 
 def fetch(args: Namespace) -> None:
-    """Wait for a generation, store its images, and print where each is. This pays nothing."""
+    """Wait for a generation, store its images, and print where each one is. This costs nothing."""
     try:
         hook = GptImgHook(args.conn_id)
         with translated():
@@ -24,7 +24,7 @@ def fetch(args: Namespace) -> None:
         if not generation.is_final:
             _say(f"Generation {generation.id} is {generation.status}. Waiting for it.")
             generation = hook.wait(generation.id)
-        # Named by the generation, so that a second call writes the same files.
+        # The names contain the generation, so that a second call writes the same files.
         file = SimpleNamespace(task_id=PurePosixPath(generation.id).name, map_index=-1)
         storage = Storage(
             folder=args.output_path,
@@ -41,7 +41,7 @@ def fetch(args: Namespace) -> None:
 
 
 def balance(args: Namespace) -> None:
-    """Print what money a connection has."""
+    """Print the balance of a connection."""
     try:
         found = GptImgHook(args.conn_id).balance()
     except GptImgError as error:

@@ -1,4 +1,4 @@
-"""The commands as Airflow lists them; its own command line loads this at every start, so it is light."""
+"""The commands as Airflow lists them. Its command line loads this at every start, so it imports little."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     from airflow_provider_gptimg.emulator.state_file import StateFile, StateFileError
 
     host, port, path = options.pop("host"), options.pop("port"), options.pop("state", None)
-    if not 0 <= port <= 65_535:  # the system would listen on another one instead of complaining
+    if not 0 <= port <= 65_535:  # the system would listen on another port instead of complaining
         _fail(f"port must be from 0 to 65535, not {port}", 2)
     try:
         settings = Settings(**options)
@@ -106,16 +106,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Read names that commas separate."""
+    """Read names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _say(line: str) -> None:
-    """Print a line; where nobody reads it any more, go on without."""
+    """Print a line. If nobody reads the output any more, go on without it."""
     try:
         print(line, flush=True)  # noqa: T201
     except OSError:
-        # Python flushes what is left when it ends, and would complain again.
+        # At exit Python flushes the rest, and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

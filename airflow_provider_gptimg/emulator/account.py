@@ -1,4 +1,4 @@
-"""What belongs to the key and its account: the balances and the models (contract: Balance, Base and auth)."""
+"""Routes of the key and its account: balances and models (contract: Balance, Base and auth)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_gptimg.emulator.models import MODELS
 from airflow_provider_gptimg.emulator.state import Emulator
 
 _MODELS_SINCE = 1_767_225_600
-"""Unix seconds: what ``created`` of every model says. The contract gives no dates."""
+"""Unix seconds: ``created`` of every model. The contract gives no dates."""
 
 
 def account_routes(emulator: Emulator) -> APIRouter:
@@ -23,12 +23,12 @@ def account_routes(emulator: Emulator) -> APIRouter:
 
     @router.get("/v1/balance", **openapi.BALANCE)
     async def key_balance(request: Request) -> JSONResponse:
-        """Tell what is left of this key's quota."""
+        """Return what is left of this key's quota."""
         return _balance(request, emulator, of_account=False)
 
     @router.get("/v1/user/balance", **openapi.ACCOUNT_BALANCE)
     async def account_balance(request: Request) -> JSONResponse:
-        """Tell what is left in the account to which this key belongs."""
+        """Return what is left in the account of this key."""
         if not emulator.settings.shape.account_balance:
             raise ApiError(404)
         return _balance(request, emulator, of_account=True)

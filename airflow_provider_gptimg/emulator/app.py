@@ -34,7 +34,7 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
         title="gptimg-emulator",
         version=__version__,
         description=_DESCRIPTION,
-        docs_url=None,  # their pages would load scripts from the internet
+        docs_url=None,  # the docs pages would load scripts from the internet
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -44,13 +44,13 @@ def create_app(emulator: Emulator | None = None) -> ASGIApp:
     app.include_router(control_routes(emulator))
     app.include_router(home_page_routes(emulator))
     _answer_errors(app, emulator)
-    # A fault may cut off what is outside of it: what was accepted is kept before.
+    # A fault may cut off the layers outside of it, so the state is saved inside.
     faulty = FaultMiddleware(Kept(app, emulator.keep), emulator)
     return Dated(CorsOnTheApi(HeadAsGet(faulty)), emulator.clock)
 
 
 def _answer_errors(app: FastAPI, emulator: Emulator) -> None:
-    """Put every error into the service's envelope, also the framework's own, such as an unknown path."""
+    """Put every error into the service's envelope, including the framework's own, such as an unknown path."""
 
     def answer(request: Request, error: ApiError) -> JSONResponse:
         if not request.url.path.startswith("/v1/"):

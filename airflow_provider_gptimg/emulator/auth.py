@@ -1,4 +1,4 @@
-"""Who may call: API keys and, on request, user agents (contract: Base and auth)."""
+"""Access control: API keys and, on request, user agents (contract: Base and auth)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_gptimg.emulator.state import Emulator
 _LIBRARY = re.compile(
     r"(python-|aiohttp/|httpx/|go-http-client/|node-fetch|axios/|okhttp/|java/)", re.IGNORECASE
 )
-"""User agents that a library sends when nobody chose one. curl is not among them: people type it."""
+"""Default user agents of libraries. curl is not among them, because people use it by hand."""
 
 UNKNOWN_KEY = "The API key is not valid."
 
 
 def bearer(request: Request) -> str:
-    """Return the key of the request, good or not; 401 when there is none that starts with ``sk-``."""
+    """Return the key of the request, valid or not; 401 if it has none that starts with ``sk-``."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     key = key.strip()
     if scheme.lower() != "bearer" or not key.startswith("sk-"):
@@ -51,7 +51,7 @@ def authorized(request: Request, emulator: Emulator) -> str:
 
 
 def agent(request: Request, emulator: Emulator) -> None:
-    """Answer 403 to a nameless client, if the emulator is to be that strict."""
+    """Answer 403 to a client without a user agent of its own, if the emulator is set to be strict."""
     name = request.headers.get("user-agent", "").strip()
     if emulator.settings.strict_user_agent and (not name or _LIBRARY.match(name)):
         raise ApiError(403, message=f"Blocked client: send a User-Agent of your own, not {name!r}.")

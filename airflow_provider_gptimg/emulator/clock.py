@@ -1,4 +1,4 @@
-"""Time, as everything in the emulator sees it."""
+"""The emulator's time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MAX_ADVANCE = 10 * 365 * 86_400.0
 class Clock:
     """Unix time in seconds, with an offset that tests can move forward.
 
-    Nothing else in the emulator asks the system for the time; that is what lets a test expire a result
-    or refill a rate limit without waiting.
+    Nothing else in the emulator asks the system for the time. So a test can expire a result or refill a rate
+    limit without waiting.
     """
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
@@ -33,11 +33,11 @@ class Clock:
 
     @property
     def offset(self) -> float:
-        """Seconds by which it is ahead of the real time."""
+        """Seconds ahead of the real time."""
         return self._offset
 
     def restore(self, offset: float) -> None:
-        """Be ``offset`` seconds ahead of the real time."""
+        """Set the clock to ``offset`` seconds ahead of the real time."""
         self._offset = offset
 
     def reset(self) -> None:

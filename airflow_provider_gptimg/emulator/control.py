@@ -24,12 +24,12 @@ def control_routes(emulator: Emulator) -> APIRouter:
 
     @router.get("/ledger", **openapi.LEDGER)
     async def ledger() -> JSONResponse:
-        """Tell what was accepted, billed, refunded and asked for so far."""
+        """Return what was accepted, billed, refunded and requested so far."""
         return JSONResponse(ledger_view(emulator))
 
     @router.post("/reset", **openapi.RESET)
     async def reset() -> JSONResponse:
-        """Start again from nothing, with the settings of the start."""
+        """Start again from nothing, with the initial settings."""
         emulator.reset()
         return JSONResponse(ledger_view(emulator))
 
@@ -100,6 +100,6 @@ async def _read(request: Request, model: type[M]) -> M:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Write a location like ``rules[0].kind``."""
+    """Return a location as text, such as ``rules[0].kind``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.lstrip(".") or "body"

@@ -1,4 +1,4 @@
-"""What the control endpoints take: how far to move the clock, which settings to change."""
+"""The bodies that the control endpoints accept: how far to move the clock, which settings to change."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Error answers: the usual code, type and message of every status (contract: Errors)."""
 
-# ruff: noqa: RUF001 - Chinese sentences have commas of their own
+# ruff: noqa: RUF001 - Chinese has its own commas
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CHINESE = {
     "model_not_found": "当前分组下该模型无可用渠道",
     "generation_failed": "图片生成失败，费用已退还",
 }
-"""What each code says in Chinese, for an account that answers in that language."""
+"""The message of each code in Chinese, for an account that answers in Chinese."""
 
 
 class ApiError(Exception):
@@ -66,7 +66,7 @@ class ApiError(Exception):
     :param code: The error's name; default: the usual one of ``status``.
     :param message: What is wrong, in English; default: the usual sentence of ``status``.
     :param headers: Further headers of the answer.
-    :param param: The field of the request that a 400 is about, if it is about one.
+    :param param: The request's field that caused a 400, if there is one.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ApiError(Exception):
         """Return the envelope ``{"error": {"code", "message", "type"}}``; a 400 also has ``param``.
 
         :param shape: How the account writes its answers.
-        :param status: The HTTP status to send, where it is not the error's own.
+        :param status: The HTTP status to send, if it is not the error's own.
         """
         error: dict[str, Any] = {
             "code": self.status if shape.numeric_codes else self.code,

@@ -1,4 +1,4 @@
-"""The middleware that counts requests and lets faults happen to them, down to the TCP connection."""
+"""The middleware that counts requests and applies faults to them, down to the TCP connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HTML = b"<html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1
 
 
 def endpoint_of(scope: Scope) -> Endpoint | None:
-    """Return which endpoint of the ledger and of the fault rules a request is for, if any."""
+    """Return a request's endpoint, as the ledger and the fault rules name it, if it has one."""
     method, path = scope["method"], scope["path"]
     if method == "GET":
         if path.startswith(f"{GENERATIONS}/"):
@@ -38,7 +38,7 @@ def endpoint_of(scope: Scope) -> Endpoint | None:
 
 @dataclass
 class Answer:
-    """What the application answered, kept back instead of being sent."""
+    """The application's answer, held back instead of being sent."""
 
     messages: list[Message] = field(default_factory=list)
 
@@ -54,17 +54,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request in the hands of a fault."""
+    """One request that a fault is applied to."""
 
     scope: Scope
     receive: Receive
     send: Send
     disconnect: Receive
-    """The server's own ``receive``: after the body it waits for the end of the connection."""
+    """The server's own ``receive``; after the body it waits for the end of the connection."""
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The TCP connection, which :mod:`.server` hands in."""
+        """The TCP connection, provided by :mod:`.server`."""
         transport = self.scope.get("state", {}).get("transport")
         if transport is None:  # such as an in-process ASGI client
             raise ConnectionResetError("this fault needs a real connection")
@@ -84,21 +84,21 @@ class Exchange:
         await self.gone()
 
     async def answer(self, status: int, content_type: bytes, body: bytes) -> None:
-        """Answer something else than the application did."""
+        """Send a different answer from the application's."""
         headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
 
 class FaultMiddleware:
-    """Outermost ASGI middleware: every request is counted here, and some go wrong here."""
+    """The outermost ASGI middleware: it counts every request, and makes some fail."""
 
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
         self._app = app
         self._emulator = emulator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request, let it pass or let a fault happen to it."""
+        """Count the request, then pass it on or apply a fault to it."""
         endpoint = endpoint_of(scope) if scope["type"] == "http" else None
         if endpoint is None:
             await self._app(scope, receive, send)
@@ -121,7 +121,7 @@ class FaultMiddleware:
             await self._break(endpoint, *drawn, exchange)
 
     def _text(self, endpoint: Endpoint, path: str, body: bytes) -> str:
-        """Return what `match` looks at: the path, and the prompt and business id it is about."""
+        """Return the text that `match` looks at: the path, and the request's prompt and business id."""
         if endpoint == "submit":
             try:
                 sent = parse_object(body)
@@ -189,7 +189,7 @@ class FaultMiddleware:
         await exchange.send(answer.messages[0])  # its Content-Length counts the whole body
         half = answer.body[: len(answer.body) // 2]
         await exchange.send({"type": "http.response.body", "body": half, "more_body": True})
-        exchange.transport.close()  # an orderly end, after what was written has gone out
+        exchange.transport.close()  # an orderly end, after the written data was sent
         await exchange.gone()
 
     async def _hang(self, rule: Rule, exchange: Exchange) -> None:

@@ -15,14 +15,14 @@ Kind = Literal["status", "reset_before", "reset_after", "delay", "malformed", "t
 DEFAULT_SECONDS = {"delay": 2.0, "hang": 3600.0}
 MAX_SECONDS = 86_400
 
-# The limits come first: behind a validator they would not reach the description.
+# The limits come first: after a validator they would not get into the description.
 HttpError = Annotated[int, Field(ge=400, le=599), BeforeValidator(whole)]
 Times = Annotated[int, Field(ge=1), BeforeValidator(whole)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 
 
 def _two_variants(schema: dict[str, Any]) -> None:
-    """Describe that `status` needs a status and the other kinds do not, each in full."""
+    """Describe in full that `status` needs a status and the other kinds do not."""
     properties, required = schema.pop("properties"), schema.pop("required")
     status = properties["status"]["anyOf"][0]  # without the null that stands for "not given"
     others = {**properties["kind"], "enum": [kind for kind in get_args(Kind) if kind != "status"]}
@@ -39,7 +39,7 @@ def _two_variants(schema: dict[str, Any]) -> None:
 
 
 class Rule(BaseModel):
-    """One fault. The first rule that fits a request and whose dice fall decides it."""
+    """One fault. The first rule that matches a request and wins its throw of the dice is applied."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -110,13 +110,13 @@ class FaultBook:
         self.replace([])
 
     def replace(self, rules: list[Rule]) -> None:
-        """Put ``rules`` in force and start counting, and throwing the dice, from the beginning."""
+        """Put ``rules`` in force, and restart the counts and the dice."""
         self.rules = rules
         self.hits = [0] * len(rules)
         self._dice = self._new_dice()
 
     def seed(self, seed: int) -> None:
-        """Throw other dice from now on; the rules stay, and what they have hit."""
+        """Use other dice from now on; the rules and their hit counts stay."""
         self._seed = seed
         self._dice = self._new_dice()
 
@@ -128,7 +128,7 @@ class FaultBook:
         return any(rule.on == endpoint and rule.match is not None for rule in self.rules)
 
     def draw(self, endpoint: Endpoint, text: str) -> tuple[Rule, int] | None:
-        """Return the rule that hits this request and how often it has hit by now, or ``None``."""
+        """Return the rule that hits this request and its hit count so far, or ``None``."""
         for position, rule in enumerate(self.rules):
             if rule.on != endpoint or (rule.match is not None and rule.match not in text):
                 continue

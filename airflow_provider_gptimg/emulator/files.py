@@ -1,4 +1,4 @@
-"""The pictures themselves, served without a key, like a content delivery network does."""
+"""The pictures themselves, served without a key, as a content delivery network does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def file_routes(emulator: Emulator, renderer: Renderer) -> APIRouter:
 
     @router.get("/_emulator/preview/{generation_id}/{name}", include_in_schema=False)
     async def preview(generation_id: str, name: str) -> Response:
-        """Return a small picture for the home page, which is no download of anybody's."""
+        """Return a small picture for the home page. It does not count as a download."""
         task, index = _completed(emulator, generation_id, name)
         small = picture_of(task, index, emulator).scaled(480)
         return Response(
@@ -61,7 +61,7 @@ def file_routes(emulator: Emulator, renderer: Renderer) -> APIRouter:
 
 
 def picture_of(task: Task, index: int, emulator: Emulator) -> Picture:
-    """Describe the picture that a task has at ``index``."""
+    """Return the description of a task's picture at ``index``."""
     submission = task.submission
     inset = None
     for url in submission.reference_images:

@@ -1,4 +1,4 @@
-"""The page at ``/``: what this is, and what it has painted lately."""
+"""The page at ``/``: about the emulator, and the latest pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done for every answer: state is kept, the date, ``HEAD`` for every ``GET``, CORS on ``/v1``."""
+"""Middleware for every answer: saved state, the date, ``HEAD`` for every ``GET``, CORS on ``/v1``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_gptimg.emulator.clock import Clock
 
 
 class Dated:
-    """Middleware: dates every answer by the emulator's clock, as a server whose clock is right."""
+    """Middleware: dates every answer by the emulator's clock, like a server with a correct clock."""
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
@@ -31,14 +31,14 @@ class Dated:
 
 
 class Kept:
-    """Middleware: nothing is answered before what it says is in the state file."""
+    """Middleware: no answer is sent before its facts are in the state file."""
 
     def __init__(self, app: ASGIApp, keep: Callable[[], None]) -> None:
         self._app = app
         self._keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, after the state was kept."""
+        """Pass everything on, after the state was saved."""
 
         async def kept(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -55,7 +55,7 @@ class HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; of an answer to ``HEAD``, leave the body out."""
+        """Pass everything on, but leave the body out of an answer to ``HEAD``."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Reading the bodies of requests: how large, how encoded, and strictly JSON."""
+"""Reads request bodies: their size, their encoding, and strict JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from airflow_provider_gptimg.emulator.errors import ApiError
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
-"""The largest JSON body that is read; generous, so that inlined pictures get their own explanation."""
+"""The largest JSON body that is read, in bytes. It is generous, so that inlined pictures get their own
+error."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -30,7 +31,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             body += chunk
             if len(body) > limit:
                 raise too_large
-    except ClientDisconnect:  # nobody is left to read an answer, but something has to be answered
+    except ClientDisconnect:  # nobody is left to read an answer, but there has to be one
         raise ApiError(400, message="The client went away before the body was complete.") from None
     return bytes(body)
 
@@ -41,7 +42,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body that does not say it is JSON."""
+    """Refuse a body without a JSON content type."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise ApiError(
@@ -50,11 +51,11 @@ def require_json(request: Request) -> None:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object strictly: no NaN, no half characters, nothing too deep."""
+    """Parse a JSON object strictly: no NaN, no half characters, no deep nesting."""
     try:
-        text = body.decode()  # not by json, which guesses at other encodings and lets half characters pass
+        text = body.decode()  # not by json, which guesses other encodings and accepts half characters
         value = json.loads(text, parse_constant=_refuse_constant)
-        if "\\u" in text:  # an escaped half of a surrogate pair parses, but is no text
+        if "\\u" in text:  # an escaped half of a surrogate pair parses, but is not text
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError(400, message=f"The body is not valid JSON: {error}") from None

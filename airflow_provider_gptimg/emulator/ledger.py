@@ -1,4 +1,4 @@
-"""Money and counts: what a test asks to learn what really happened."""
+"""Money and counts, from which a test learns what really happened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CREDITS_PER_DOLLAR = 200
 
 @dataclass
 class Entry:
-    """One accepted submission's line; amounts in micro-dollars."""
+    """The line of one accepted submission; amounts in micro-dollars."""
 
     billed: int
     refunded: int = 0
@@ -21,7 +21,7 @@ class Entry:
 
     @property
     def paid(self) -> int:
-        """What the submission cost in the end, in micro-dollars."""
+        """The final cost of the submission, in micro-dollars."""
         return self.billed - self.refunded
 
 
@@ -29,8 +29,8 @@ class Entry:
 class Requests:
     """Requests that arrived, by endpoint; ``rate_limited`` of them were answered 429.
 
-    Every arrival counts, also one that a fault cut off before it was processed: the numbers say how
-    often a client called, the submissions say what came of it.
+    Every arrival counts, even if a fault cut it off before it was processed. The numbers say how often a
+    client called; the submissions say with what result.
     """
 
     submit: int = 0
@@ -46,7 +46,7 @@ class Requests:
 
 @dataclass
 class Ledger:
-    """The account: what it started with, what was billed and what was paid back."""
+    """The account: its starting balance, what was billed and what was refunded."""
 
     initial: int
     billed: int = 0
@@ -65,7 +65,7 @@ class Ledger:
         return self.initial - self.used
 
     def refund(self, generation_id: str) -> None:
-        """Pay a failed generation back (contract: a failed task is refunded by the service)."""
+        """Refund a failed generation (contract: a failed task is refunded by the service)."""
         entry = self.entries[generation_id]
         self.refunded += entry.billed - entry.refunded
         entry.refunded = entry.billed
@@ -76,16 +76,16 @@ class Ledger:
 
 
 def dollars(micro: int) -> float:
-    """Return micro-dollars as the dollars that are printed; exact in six decimals."""
+    """Return micro-dollars as dollars for output, exact to six decimals."""
     return micro / MICRO
 
 
 def credits_of(micro: int) -> float:
-    """Return micro-dollars as credits; whole where they are whole."""
+    """Return micro-dollars as credits, as an integer if they are whole."""
     worth = micro * CREDITS_PER_DOLLAR
     return worth // MICRO if worth % MICRO == 0 else worth / MICRO
 
 
 def as_text(amount: float) -> str:
-    """Return an amount as the text that ``billing`` has: ``0.135``, ``27``, ``0``."""
+    """Return an amount as text, as in ``billing``: ``0.135``, ``27``, ``0``."""
     return f"{Decimal(str(amount)).normalize():f}"

@@ -35,7 +35,7 @@ GROUPS: dict[str, dict[str, Rate]] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a call may go ahead, and the headers its answer carries either way."""
+    """Whether a call may go ahead, and the headers of its answer in both cases."""
 
     allowed: bool
     headers: dict[str, str]
@@ -63,8 +63,8 @@ class Bucket:
         return Decision(allowed, self._headers(allowed, now))
 
     def _headers(self, allowed: bool, now: float) -> dict[str, str]:
-        # The contract names the headers but not their units. The choice here: Limit is what can be
-        # spent at once, Reset the Unix second at which all of it is there again.
+        # The contract names the headers but not their units. The choice here: Limit is how many tokens can be
+        # spent at once, Reset the Unix second at which the bucket is full again.
         until_full = (self._rate.burst - self._tokens) / self._rate.per_second
         headers = {
             "X-RateLimit-Limit": str(self._rate.burst),

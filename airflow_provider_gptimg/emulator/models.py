@@ -1,4 +1,4 @@
-"""The models the emulator knows, as rows of a table: their sizes, their prices, their extra fields."""
+"""The emulator's models, as rows of a table: their sizes, prices and extra fields."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SIZES: dict[str, dict[str, Pixels]] = {
 }
 
 # The 17 gaps, as newer tables fill them (contract: Submit, "Newer tables"). An account with the full size
-# table has them for gpt-image-2; gpt-image-2-vip has them always. The contract does not say which ratios
+# table has them for gpt-image-2; gpt-image-2-vip always has them. The contract does not say which ratios
 # gpt-image-2-official, gpt-image-2.5-flare and -sunburst take; the emulator lets them have all 13.
 _GAPS: dict[str, dict[str, Pixels]] = {
     "1K": {
@@ -68,7 +68,7 @@ _GAPS: dict[str, dict[str, Pixels]] = {
 _ALL_SIZES = {tier: {**_SIZES[tier], **_GAPS[tier]} for tier in TIERS}
 
 SIZE_TABLES = ("standard", "full")
-"""What an account can be offered: the sizes of each model's own page, or all 13 ratios at every tier."""
+"""What an account may be offered: the sizes on each model's own page, or all 13 ratios at every tier."""
 
 RATIOS = tuple(_SIZES["2K"])
 """The 13 aspect ratios."""
@@ -78,7 +78,7 @@ PIXEL_SIZE = f"{_SIDE}x{_SIDE}"
 """A size in pixels, as a regular expression: each side from 256 to 3840. The contract gives no limits."""
 
 Prices = Mapping[str, int]
-"""Micro-dollars an image, by tier."""
+"""Micro-dollars per image, by tier."""
 
 LISTED_PRICES: Prices = {"1K": 15_000, "2K": 20_000, "4K": 25_000}
 """The service's list (contract: What it cost)."""
@@ -93,12 +93,12 @@ class Model:
 
     :param sizes: Pixels by tier and ratio; empty for a model that takes ``size`` in pixels and no
         ``resolution``.
-    :param prices: Micro-dollars an image, by tier.
-    :param max_images: The largest ``n``, or ``None`` where the contract gives no maximum.
-    :param max_references: The most URLs in a list of reference images, or ``None`` where the contract gives
-        no maximum.
-    :param options: Further fields this model knows, with the values they may have.
-    :param first_status: What its page calls the first status of a task (contract: Status).
+    :param prices: Micro-dollars per image, by tier.
+    :param max_images: The largest ``n``, or ``None`` if the contract gives no maximum.
+    :param max_references: The most URLs in a list of reference images, or ``None`` if the contract gives no
+        maximum.
+    :param options: Further fields of this model, with the allowed values.
+    :param first_status: The first status of a task, as its page names it (contract: Status).
     """
 
     name: str
@@ -143,7 +143,7 @@ MODELS: dict[str, Model] = {
 
 
 def tier_of(pixels: Pixels) -> str:
-    """Return the tier whose price a size in pixels has, by area."""
+    """Return the tier that sets the price of a size in pixels, by area."""
     area = pixels[0] * pixels[1]
     if area <= 1536 * 1024:
         return "1K"

@@ -67,7 +67,7 @@ def _of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
-    """Replace references by what they refer to: request bodies stand for themselves."""
+    """Replace references by their targets, so that a request body's schema is self-contained."""
     if isinstance(value, dict):
         if "$ref" in value:
             return _inlined(definitions[value["$ref"].rpartition("/")[2]], definitions)
@@ -76,7 +76,7 @@ def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
 
 
 def _submission_schema() -> dict[str, Any]:
-    """Describe what may be submitted: one variant per model and tier, made from the table of models."""
+    """Describe valid submissions: one variant per model and tier, made from the table of models."""
     variants = []
     for model in KNOWN_MODELS.values():
         if model.sizes:
@@ -89,9 +89,9 @@ def _submission_schema() -> dict[str, Any]:
 
 def _variant(model: Model, tier: str) -> dict[str, Any]:
     sizes = list(model.sizes[tier])
-    # The defaults are 1:1 and 1K: what is left out has to fit, too.
+    # The defaults are 1:1 and 1K; an omitted value has to fit, too.
     required = ([] if tier == "1K" else ["resolution"]) + ([] if "1:1" in sizes else ["size"])
-    # What is required cannot be null, which counts as absent.
+    # A required field cannot be null, because null counts as absent.
     size = {"enum": sizes if "size" in required else [*sizes, None]}
     resolution = {"enum": [tier, tier.lower()] if "resolution" in required else [tier, tier.lower(), None]}
     return _object(model, {"size": size, "resolution": resolution}, required, f" at {tier}")

@@ -30,12 +30,12 @@ def gptimg_emulator_server() -> Iterator[EmulatorServer]:
 def gptimg_emulator(gptimg_emulator_server: EmulatorServer) -> Iterator[EmulatorServer]:
     """Yield a fresh emulator: empty ledger, full balance, no faults, quick, without rate limit.
 
-    During the test Airflow's connection ``gptimg_default`` leads to it: ``AIRFLOW_CONN_GPTIMG_DEFAULT`` is
-    set, and put back afterwards. For other connections, use its ``airflow_connection``.
+    During the test Airflow's connection ``gptimg_default`` points to it: ``AIRFLOW_CONN_GPTIMG_DEFAULT`` is
+    set, and restored afterwards. For other connections, use its ``airflow_connection``.
     """
     gptimg_emulator_server.reset()
-    # A monkeypatch of its own: a test that undoes its own changes keeps the connection.
+    # A separate monkeypatch, so that a test that undoes its own changes keeps the connection.
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", gptimg_emulator_server.airflow_connection)
         yield gptimg_emulator_server
-    gptimg_emulator_server.reset()  # so that a hanging fault of one test is not met by the next
+    gptimg_emulator_server.reset()  # so that a hanging fault of one test does not hit the next

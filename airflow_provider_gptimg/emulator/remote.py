@@ -1,4 +1,4 @@
-"""The control endpoints as Python methods, for an emulator in this process or anywhere else."""
+"""The control endpoints as Python methods, for an emulator in this process or elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMEOUT = 30.0
 
 
 class Remote:
-    """Drives a running emulator through its control endpoints.
+    """Controls a running emulator through its control endpoints.
 
     :param base_url: Where it listens, such as ``http://127.0.0.1:8787``.
     """
@@ -28,7 +28,7 @@ class Remote:
 
     @property
     def airflow_connection(self) -> str:
-        """The connection as JSON, to be put into ``AIRFLOW_CONN_GPTIMG_DEFAULT``."""
+        """The connection as JSON, for ``AIRFLOW_CONN_GPTIMG_DEFAULT``."""
         return json.dumps({"conn_type": "gptimg", "host": self.base_url, "password": "sk-emulator"})
 
     def ledger(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Remote:
         return self._call("GET", "ledger")
 
     def reset(self) -> None:
-        """Forget everything, and return to the settings of the start and to the real time."""
+        """Forget everything, and return to the initial settings and to the real time."""
         self._call("POST", "reset", {})
 
     def faults(self, rules: list[dict[str, Any]]) -> None:
@@ -48,7 +48,7 @@ class Remote:
         return float(self._call("POST", "clock", {"advance": seconds})["now"])
 
     def configure(self, **changes: Any) -> dict[str, Any]:
-        """Change settings until the next reset and return all of them."""
+        """Change settings until the next reset, and return all settings."""
         return self._call("POST", "config", changes)
 
     def _call(self, method: str, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Refusal(BaseModel):
 
 
 class BalanceView(BaseModel):
-    """Money: of a key's quota, or of the whole account. What remains is -1 where the quota is unlimited."""
+    """Money of a key's quota, or of the whole account. ``remain_*`` are -1 if the quota is unlimited."""
 
     success: Literal[True]
     remain_balance: float = Field(description="dollars")
@@ -147,7 +147,7 @@ class LedgerLine(BaseModel):
 
 
 class RequestCounts(BaseModel):
-    """Requests that arrived, whatever came of them; ``rate_limited`` of them were answered 429."""
+    """Requests that arrived, whatever their outcome; ``rate_limited`` of them were answered 429."""
 
     submit: int
     status: int

@@ -1,4 +1,4 @@
-"""Running the emulator: on the command line's own thread, or in the background of a test."""
+"""Runs the emulator: in the command line's own thread, or in the background of a test."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ STARTUP_SECONDS = 30.0
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP protocol, which hands its TCP connection to the faults that break it."""
+    """uvicorn's HTTP protocol, which gives its TCP connection to the faults that break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does this only for sockets that say they are TCP. Without it every second answer on a
-        # kept-alive connection waits 40 ms for the client's delayed acknowledgement.
+        # asyncio does this only for sockets that report TCP. Without it every second answer on a kept-alive
+        # connection waits 40 ms for the client's delayed acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that tells when it accepts connections, and ends quietly on a signal."""
+    """A uvicorn server that reports when it accepts connections, and ends quietly on a signal."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell so."""
+        """Start, then report it."""
         await super().startup(sockets)
         self._on_started()
 
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
 
 def build_server(emulator: Emulator, on_started: Callable[[], None]) -> Server:
-    """Return a server for ``emulator``, to be run on sockets of :func:`listen`."""
+    """Return a server for ``emulator``, to run on sockets from :func:`listen`."""
     config = uvicorn.Config(
         create_app(emulator),
         http=_Protocol,
@@ -79,9 +79,9 @@ def build_server(emulator: Emulator, on_started: Callable[[], None]) -> Server:
         log_level="critical",
         access_log=False,
         server_header=False,
-        date_header=False,  # a server's date is its own clock's: see Dated
+        date_header=False,  # the date comes from the emulator's clock: see Dated
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,  # a hanging request is a fault, not work to wait for
+        timeout_graceful_shutdown=1,  # a hanging request is a fault, so do not wait for it
     )
     return Server(config, on_started)
 
@@ -89,7 +89,7 @@ def build_server(emulator: Emulator, on_started: Callable[[], None]) -> Server:
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
     """Open the listening socket and return it with the base URL; :class:`OSError` if that fails."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # "localhost" may be ::1 first, where a client that says 127.0.0.1 would find nobody.
+    # "localhost" may be ::1 first, and then a client that uses 127.0.0.1 would find no server.
     family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     sock = socket.create_server(address[:2], family=family, backlog=2048)
     shown = f"[{host}]" if family == socket.AF_INET6 else host
@@ -106,8 +106,8 @@ class EmulatorServer(Remote):
             assert emulator.ledger()["balance"] < 10
 
     :param settings: The fields of :class:`~airflow_provider_gptimg.emulator.settings.Settings`; the latency
-        defaults to 0.05 s without spread, and the rate limit to ``off``, because tests are in a hurry.
-    :param state: A file in which everything is kept over a restart; default: nothing is kept.
+        defaults to 0.05 s without spread, and the rate limit to ``off``, because tests should be fast.
+    :param state: A file that keeps everything over a restart; default: nothing is kept.
     """
 
     def __init__(

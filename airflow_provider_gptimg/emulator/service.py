@@ -1,4 +1,4 @@
-"""Submitting, looking a generation up, uploading (contract: Submit, Status, Upload)."""
+"""Routes to submit, to look a generation up, and to upload (contract: Submit, Status, Upload)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_gptimg.emulator.task_answers import base_url, task_answer
 from airflow_provider_gptimg.emulator.uploads import MAX_UPLOAD, UploadError
 
 MAX_UPLOAD_BODY = 2 * MAX_UPLOAD
-"""Beyond this the body is not even read: 413. A file just over the limit gets the service's own 400."""
+"""A larger body is not even read: 413. A file just over the limit gets the service's own 400."""
 
 
 def service_routes(emulator: Emulator) -> APIRouter:
@@ -28,7 +28,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
 
     @router.post(GENERATIONS, **openapi.SUBMIT)
     async def submit(request: Request) -> JSONResponse:
-        """Submit a generation. Accepted means billed."""
+        """Submit a generation. An accepted submission is billed."""
         key = auth.authorized(request, emulator)
         _limited(emulator, SUBMIT, request)
         require_json(request)
@@ -46,7 +46,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
 
     @router.post(UPLOADS, **openapi.UPLOAD)
     async def upload(request: Request) -> JSONResponse:
-        """Upload a picture, to name its URL among the ``reference_images``."""
+        """Upload a picture, so that its URL can be used in ``reference_images``."""
         auth.authorized(request, emulator)
         try:
             stored = emulator.upload(await _file(request))
@@ -65,7 +65,7 @@ def service_routes(emulator: Emulator) -> APIRouter:
 
 
 def _limited(emulator: Emulator, category: str, request: Request) -> None:
-    """Take a token of the account, or answer 429; either way the answer will say what is left."""
+    """Take one of the account's tokens, or answer 429. The answer says what is left in both cases."""
     decision = emulator.limiter.take(category)
     request.state.headers = decision.headers
     if not decision.allowed:

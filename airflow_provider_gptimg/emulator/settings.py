@@ -1,4 +1,4 @@
-"""What can be chosen when the emulator starts, and changed while it runs."""
+"""The emulator's settings: chosen at the start, and changed while it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BALANCE = 10**9
 
 @dataclass(frozen=True)
 class Settings:
-    """The emulator's knobs; every one is a command line option and most can be changed at runtime.
+    """The emulator's settings. Each is a command line option, and most can be changed at runtime.
 
     :param seed: Decides the pictures, the latencies and which requests a fault with a probability hits.
     :param latency_median: Median time from acceptance to completion, in seconds.
@@ -36,7 +36,7 @@ class Settings:
     :param size_table: ``standard``, or ``full`` for an account that is offered all 13 ratios at every
         resolution (contract: Submit, "Newer tables").
     :param shapes: Names of other shapes of answers that have been seen; the page of the emulator lists them.
-        Where two change the same, the later wins.
+        If two change the same thing, the later wins.
     """
 
     seed: int = 0
@@ -66,7 +66,7 @@ class Settings:
             raise ValueError(f"size_table must be one of {', '.join(SIZE_TABLES)}, not {self.size_table!r}")
         if isinstance(self.shapes, str):
             raise ValueError(f"shapes must be a list of names, not the text {self.shapes!r}")
-        object.__setattr__(self, "shapes", tuple(self.shapes))  # whatever it was: nobody changes it now
+        object.__setattr__(self, "shapes", tuple(self.shapes))  # so that nobody can change it now
         _ = self.shape  # refuses names that do not exist
 
     @cached_property
@@ -80,7 +80,7 @@ class Settings:
         return to_micro(self.balance)
 
     def changed(self, changes: dict[str, Any]) -> Settings:
-        """Return a copy with ``changes``; :class:`ValueError` when one of them is impossible."""
+        """Return a copy with ``changes``; :class:`ValueError` if one of them is impossible."""
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The other shapes in which answers of this service have been seen, as a table of what each changes.
+"""The other observed shapes of the service's answers, as a table of what each changes.
 
 The first values of :class:`Shape` are from the service's reference. Each row of :data:`SHAPES` is one
 deviation that the contract lists; a setting turns on any number of them.
@@ -54,18 +54,18 @@ def _no_billing(_status: str, _credits: str, _usd: str) -> Fields:
 class Shape:
     """How an account's answers are written (contract: Status, Balance, Errors).
 
-    :param id_prefix: What the ids of new tasks start with.
+    :param id_prefix: The prefix of the ids of new tasks.
     :param queued: The first status of a task; None: as the page of its model names it.
     :param in_progress: The second status of a task.
     :param result: Writes the URLs of a completed task.
-    :param failure: Writes code and message of a failed task.
-    :param billing: Writes what a final task cost, from the amounts as text.
+    :param failure: Writes the code and message of a failed task.
+    :param billing: Writes the cost of a final task, from the amounts as text.
     :param numeric_codes: An error's code is its HTTP status, as a number.
     :param chinese: Messages are in Chinese.
     :param unknown_task: HTTP status and code for a task that does not exist.
     :param errors_in_200: Errors are sent with HTTP status 200.
     :param unknown_key_in_200: A balance query with an unknown key is answered 200 and ``success: false``.
-    :param account_balance: Whether there is ``/v1/user/balance``.
+    :param account_balance: Whether ``/v1/user/balance`` exists.
     """
 
     id_prefix: str = "task_img_"
@@ -83,12 +83,12 @@ class Shape:
 
 
 REFERENCE = Shape()
-"""The shape of the service's reference: the default, and always the one of the control endpoints."""
+"""The shape of the service's reference. It is the default, and the control endpoints always use it."""
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One row of :data:`SHAPES`: what it is, and which parts of a :class:`Shape` it changes."""
+    """One row of :data:`SHAPES`: its description, and the parts of a :class:`Shape` that it changes."""
 
     meaning: str
     changes: Mapping[str, Any]
@@ -129,7 +129,7 @@ SHAPES: Mapping[str, Deviation] = MappingProxyType(
 
 
 def shape_of(names: Iterable[str]) -> Shape:
-    """Return the reference's shape with the named deviations; where two change the same, the later wins.
+    """Return the reference's shape with the named deviations; if two change the same part, the later wins.
 
     :raises ValueError: for a name that is not in :data:`SHAPES`.
     """

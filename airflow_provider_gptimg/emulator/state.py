@@ -22,17 +22,18 @@ from airflow_provider_gptimg.emulator.tasks import LIFETIME, Task
 from airflow_provider_gptimg.emulator.uploads import Upload, Uploads
 
 EXPIRED_TASKS = 1_000
-"""How many tasks whose results have expired are remembered. Of more, the oldest are forgotten, or the memory
-of an emulator that runs for weeks would grow forever. The contract does not say how long the service
-remembers them."""
+"""How many tasks with expired results are remembered. Beyond that the oldest are forgotten, because otherwise
+the memory of an emulator that runs for weeks would keep growing. The contract does not say how long the
+service remembers them."""
 
 
 class Emulator:
     """The account and everything in it. Plain synchronous code, used from one event loop.
 
-    :param settings: What to start with, and to return to at a reset.
+    :param settings: The settings at the start, and after a reset.
     :param clock: Its time; default: the system's.
-    :param state_file: Where everything is kept over a restart. Its balance wins over ``settings.balance``.
+    :param state_file: The file that keeps everything over a restart. Its balance wins over
+        ``settings.balance``.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Emulator:
         self._changes = Changes(everything=True)
 
     def configure(self, changes: dict[str, Any]) -> None:
-        """Change settings while running; tasks that were accepted before keep their latency and pictures."""
+        """Change settings while running; tasks accepted before keep their latency and pictures."""
         settings = self.settings.changed(changes)
         if settings.seed != self.settings.seed:
             self.faults.seed(settings.seed)
@@ -82,7 +83,7 @@ class Emulator:
         return {**self.settings.as_dict(), "balance": dollars(self.ledger.balance)}
 
     def submit(self, submission: Submission, key: str) -> Task:
-        """Accept and bill, or refuse with 402 or 422 and bill nothing."""
+        """Accept and bill the submission, or refuse it with 402 or 422 and bill nothing."""
         self.settle()
         money = 0 if key.startswith("sk-broke") else self.ledger.balance
         if submission.cost > money:
@@ -126,7 +127,7 @@ class Emulator:
     def find(self, identifier: str) -> Task:
         """Return the task with this id, or the latest visible one with this ``client_business_id``.
 
-        :raises ApiError: 404, or what the settings say of an unknown task.
+        :raises ApiError: 404, or the error that the settings give for an unknown task.
         """
         task = self.tasks.get(identifier)
         if task is None and not self.settings.ignore_business_id:
@@ -139,7 +140,7 @@ class Emulator:
         return task
 
     def settle(self) -> None:
-        """Refund what has failed by now, and forget what has been expired for long."""
+        """Refund tasks that have failed by now, and forget tasks that expired long ago."""
         now = self.clock.now()
         while self._failing and self._failing[0][0] <= now:
             failed = heapq.heappop(self._failing)[1]
@@ -152,7 +153,7 @@ class Emulator:
         self.uploads.sweep()
 
     def keep(self) -> None:
-        """Write what has changed into the state file, if there is one: all of it, or nothing."""
+        """Write all changes into the state file, or none. Do nothing if there is no file."""
         changes = self._changes
         changes.forgotten_uploads += self.uploads.forgotten()
         if self._file is not None:
@@ -177,7 +178,7 @@ class Emulator:
         if not saved.account:
             return
         self.clock.restore(saved.account["clock_offset"])
-        self.limiter = RateLimiter(self.settings.rate_limit, self.clock)  # by the clock as it is now
+        self.limiter = RateLimiter(self.settings.rate_limit, self.clock)  # uses the clock as it is now
         self.accepted = saved.account["accepted"]
         amounts = {name: saved.account[name] for name in ("initial", "billed", "refunded")}
         self.ledger = Ledger(**amounts, requests=Requests(**saved.account["requests"]))
@@ -209,7 +210,7 @@ class Emulator:
                 del self._by_business_id[business_id]
 
     def _latency(self, prompt: str) -> float:
-        # By ordinal, not from one running generator: a latency does not depend on what else happened.
+        # By ordinal, not from one running generator, so that a latency does not depend on other tasks.
         draw = random.Random(f"{self.settings.seed}/{self.accepted}").gauss(0.0, 1.0)
         latency = self.settings.latency_median * math.exp(self.settings.latency_sigma * draw)
         return latency * 10 if "[slow]" in prompt else latency

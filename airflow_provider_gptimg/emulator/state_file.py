@@ -1,4 +1,4 @@
-"""``--state FILE``: everything that the emulator remembers, in an SQLite database that survives a kill."""
+"""``--state FILE``: the emulator's whole state, in an SQLite database that survives a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_gptimg.emulator.tasks import Task
 from airflow_provider_gptimg.emulator.uploads import Upload
 
 _APPLICATION = 0x67707469
-"""SQLite's mark of whose file it is."""
+"""SQLite's application id: whose file it is."""
 
 _VERSION = 1
 
@@ -38,7 +38,7 @@ class Changes:
     """What has happened since the last write."""
 
     everything: bool = False
-    """What is in the file is void: it was reset."""
+    """The content of the file is void, because the emulator was reset."""
     tasks: set[str] = field(default_factory=set)
     forgotten_tasks: set[str] = field(default_factory=set)
     uploads: list[Upload] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a file holds."""
+    """The content of a file."""
 
     account: dict[str, Any]
     """Empty in a new file."""
@@ -58,8 +58,8 @@ class Saved:
 class StateFile:
     """The open file. One emulator at a time uses it.
 
-    :param path: Where it is, or is to be; its folder must be there.
-    :raises StateFileError: when it cannot be used.
+    :param path: The file's path. The file may be new, but its folder must exist.
+    :raises StateFileError: if it cannot be used.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -88,9 +88,9 @@ class StateFile:
             raise
 
     def load(self) -> Saved:
-        """Return what the file holds.
+        """Return the content of the file.
 
-        :raises StateFileError: when it is damaged.
+        :raises StateFileError: if it is damaged.
         """
         try:
             return self._read()
@@ -110,7 +110,7 @@ class StateFile:
         )
 
     def write(self, changes: Changes, tasks: Iterable[tuple[Task, Entry]], account: dict[str, Any]) -> None:
-        """Write all of ``changes`` or nothing.
+        """Write all of ``changes``, or nothing.
 
         :param tasks: The tasks that ``changes`` names, as they are now.
         :param account: Everything else, by name; JSON values.
@@ -143,7 +143,7 @@ class StateFile:
         self._written.update(news)
 
     def close(self) -> None:
-        """Close the file; it is whole without that, too."""
+        """Close the file. It is complete even without this."""
         self._database.close()
 
     def _prepare(self) -> None:
@@ -155,7 +155,8 @@ class StateFile:
             raise self._error("it is a database of another program")
         if version > _VERSION:
             raise self._error("a newer version of the emulator wrote it")
-        # A write-ahead log: a kill in the middle leaves the state before, and no write waits for the disk.
+        # A write-ahead log: after a kill in the middle the previous state is left. No write waits for the
+        # disk.
         query("PRAGMA journal_mode = WAL")
         query("PRAGMA synchronous = NORMAL")
         query("BEGIN IMMEDIATE")

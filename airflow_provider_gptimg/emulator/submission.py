@@ -1,4 +1,4 @@
-"""What may be submitted: the service's validation of a generation request (contract: Submit)."""
+"""The service's validation of a generation request (contract: Submit)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ MAX_PROMPT = 32_000
 """Characters (contract: Submit)."""
 
 MAX_IMAGES = 1_000
-"""The emulator's own limit on ``n``, for its memory's sake; the contract gives none for gpt-image-2."""
+"""The emulator's own limit on ``n``, to save memory; the contract gives none for gpt-image-2."""
 
-# White space and control characters, spelled out: what \\s means differs between regular expressions.
+# White space and control characters, spelled out: the meaning of \\s differs between regex dialects.
 _BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 VISIBLE = f"[^{_BLANK}]"
-"""Something to see: what a prompt has at least one of."""
+"""A visible character; a prompt has at least one."""
 
 WEB_URL = f"[Hh][Tt][Tt][Pp][Ss]?://[^{_BLANK}/?#][^{_BLANK}]*"
-"""An ``http://`` or ``https://`` URL, as a regular expression; nobody looks whether it leads anywhere."""
+"""An ``http://`` or ``https://`` URL, as a regular expression; the emulator does not check that it leads
+anywhere."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,25 @@ class Submission:
     pixels: Pixels
     n: int
     price: int
-    """Micro-dollars an image."""
+    """Micro-dollars per image."""
     reference_images: tuple[str, ...]
     client_business_id: str | None
     transparent: bool
 
     @property
     def cost(self) -> int:
-        """What the submission costs, in micro-dollars."""
+        """The cost of the submission, in micro-dollars."""
         return self.price * self.n
 
 
 def parse_submission(body: dict[str, Any], size_table: str) -> Submission:
-    """Check ``body`` as the service would and return it typed; :class:`ApiError` says what is wrong.
+    """Check ``body`` like the service and return it typed; an :class:`ApiError` says what is wrong.
 
-    A field that is null counts as absent. Fields nobody knows are accepted and ignored (contract: a request
+    A field that is null counts as absent. Unknown fields are accepted and ignored (contract: a request
     may carry extra body fields).
 
-    :param size_table: The account's, one of :data:`~airflow_provider_gptimg.emulator.models.SIZE_TABLES`.
+    :param size_table: The account's table, one of
+        :data:`~airflow_provider_gptimg.emulator.models.SIZE_TABLES`.
     """
     body = {name: value for name, value in body.items() if value is not None}
     model = _model(body)

@@ -18,12 +18,12 @@ _FAILED = "generation_failed"
 
 
 def base_url(request: Request) -> str:
-    """Return where the client reached the emulator, so that URLs work for whoever asked."""
+    """Return the base URL that the client used, so that URLs in the answer work for this client."""
     return str(request.base_url).rstrip("/")
 
 
 def task_answer(task: Task, emulator: Emulator, request: Request) -> dict[str, Any]:
-    """Return a task as the service shows it at this moment, in the shape that the settings ask for."""
+    """Return a task as the service shows it now, in the shape that the settings select."""
     emulator.settle()
     now = emulator.clock.now()
     submission, shape = task.submission, emulator.settings.shape
@@ -53,7 +53,7 @@ def task_answer(task: Task, emulator: Emulator, request: Request) -> dict[str, A
 
 
 def _shown(status: str, model: str, shape: Shape) -> str:
-    """Return what a status is called in answers."""
+    """Return the name of a status in answers."""
     if status == "queued":
         return shape.queued or MODELS[model].first_status
     return shape.in_progress if status == "in_progress" else status

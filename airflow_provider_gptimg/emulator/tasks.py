@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from airflow_provider_gptimg.emulator.submission import Submission
 
 LIFETIME = 86_400
-"""Seconds a result lives after completion: 24 hours (contract: Status)."""
+"""Seconds that a result lives after completion: 24 hours (contract: Status)."""
 
 QUEUED_SHARE = 0.15
-"""The part of a task's time that it spends in the queue."""
+"""The share of its time that a task spends in the queue."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One accepted generation. What it is like at a moment follows from the clock alone.
+    """One accepted generation. Its state depends only on the clock.
 
-    :param number: how many generations were accepted before it.
+    :param number: the number of generations accepted before it.
     :param accepted_at: Unix seconds, as is ``finishes_at``.
-    :param seed: of the emulator when it was accepted; its pictures do not change with the settings.
+    :param seed: the emulator's seed when it was accepted; later settings do not change its pictures.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Task:
         return "in_progress" if self.share(now) >= QUEUED_SHARE else "queued"
 
     def share(self, now: float) -> float:
-        """Return how much of the task's time is over, 0 to 1."""
+        """Return the share of the task's time that has passed, 0 to 1."""
         latency = self.finishes_at - self.accepted_at
         return min(1.0, (now - self.accepted_at) / latency) if latency else 1.0
 
@@ -55,10 +55,10 @@ class Task:
 
     @property
     def completed_at(self) -> int:
-        """Unix seconds at which the result was there; a whole number, as the service writes it."""
+        """Unix seconds at which the result was ready; a whole number, as the service writes it."""
         return math.floor(self.finishes_at)
 
     @property
     def expires_at(self) -> int:
-        """Unix seconds at which the result goes away."""
+        """Unix seconds at which the result expires."""
         return self.completed_at + LIFETIME

@@ -12,11 +12,11 @@ MAX_UPLOAD = 10 * 1024 * 1024
 """Bytes (contract: Upload, "at most 10 MB")."""
 
 MAX_STORED = 512 * 1024 * 1024
-"""Bytes kept in all; beyond that the oldest uploads go, as if they had expired."""
+"""Maximum bytes kept in total; beyond that the oldest uploads are dropped, as if they had expired."""
 
 KEPT = 3
-"""Lifetimes after which an upload is forgotten. It is served for one; a generation that was submitted at the
-end of that shows it in its own results, which live for another."""
+"""Lifetimes after which an upload is forgotten. It is served for one. A generation that was submitted at its
+end shows the upload in its own results, which live for another one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Uploads:
         return upload
 
     def sweep(self) -> None:
-        """Give back the memory of uploads that nothing can show any more."""
+        """Free the memory of uploads that nothing can show any more."""
         oldest = self._clock.now() - (KEPT - 1) * self._lifetime
         while self._stored:
             name, upload = next(iter(self._stored.items()))
@@ -74,12 +74,12 @@ class Uploads:
             self._drop(name)
 
     def restore(self, upload: Upload) -> None:
-        """Have an upload that was made before."""
+        """Add an upload that was made before."""
         self._stored[upload.name] = upload
         self._bytes += len(upload.content)
 
     def forgotten(self) -> list[str]:
-        """Return the names of what was forgotten since the last call."""
+        """Return the names of the uploads forgotten since the last call."""
         names, self._forgotten = self._forgotten, []
         return names
 
@@ -88,7 +88,7 @@ class Uploads:
         self._bytes -= len(self._stored.pop(name).content)
 
     def get(self, name: str) -> Upload | None:
-        """Return the upload, expired or not, or ``None`` when it was never there or is forgotten."""
+        """Return the upload, expired or not, or ``None`` if it never existed or is forgotten."""
         return self._stored.get(name)
 
 

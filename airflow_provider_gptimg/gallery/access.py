@@ -1,4 +1,4 @@
-"""Who may see what: asked of Airflow's own auth manager, by the dependencies of its own routes."""
+"""Access rights: Airflow's auth manager decides, through the dependencies of Airflow's own routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi import Depends, HTTPException, Request
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-# The same names from Airflow 3.1 to 3.3. Pictures are what a task left in its XComs.
+# The same names from Airflow 3.1 to 3.3. Pictures need the XCom right, because they come from XComs.
 MAY_SEE_TASK = [
     Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
     Depends(requires_access_dag("GET", DagAccessEntity.XCOM)),
@@ -31,7 +31,7 @@ class Viewer:
         self._request, self._user = request, user
 
     def readable_dags(self) -> set[str]:
-        """Return the DAGs that the user may read at all."""
+        """Return the DAGs that the user may read."""
         return get_auth_manager().get_authorized_dag_ids(user=self._user, method="GET")
 
     def may_see(self, dag_id: str) -> bool:
@@ -47,5 +47,5 @@ class Viewer:
 
 
 def viewer(request: Request, user: GetUserDep) -> Viewer:
-    """Return who is looking: a dependency of a route, which answers 401 to nobody."""
+    """Return the user of the request. A route dependency: it answers 401 if nobody is logged in."""
     return Viewer(request, user)

@@ -61,24 +61,24 @@ class Addresses:
         return f"{self.airflow}/{_path(dags=dag_id, runs=run_id)}"
 
     def picture(self, card: Card, *, small: bool = False) -> str:
-        """Return where a browser loads a card's picture from; only for one that is there."""
+        """Return the address from which a browser loads a card's picture; only for a picture that exists."""
         if card.url is not None and not (small and card.is_large):
             return card.url
         return self._picture(card, {"small": "1"} if small else {})
 
     def download(self, card: Card) -> str:
-        """Return where a picture can be downloaded, stored or not; only for one that is there."""
+        """Return the download address of a picture, stored or not; only for a picture that exists."""
         return self._picture(card, {"download": "1"})
 
     def progress(self, card: Card) -> str | None:
-        """Return the address that says how far a picture is that is still coming; None without an id."""
+        """Return the address for the progress of a picture that is still coming; None without an id."""
         if card.generation_id is None:
             return None
         address, region = f"{self._instance(card.place)}/progress/{card.item}", _region(card.place)
         return f"{address}?{urlencode(region)}" if region else address
 
     def _picture(self, card: Card, query: dict[str, str]) -> str:
-        # Named by its hash, so that a picture made again is seen at once.
+        # Includes the hash, so that a picture that was made again shows at once.
         version = {"v": (card.sha256 or card.generation_id or "")[:12]}
         address = f"{self._instance(card.place)}/pictures/{card.item}/{card.index}"
         return f"{address}?{urlencode({**query, **_region(card.place), **version})}"
@@ -98,7 +98,7 @@ def _path(**parts: str) -> str:
 
 
 def _region(place: Place) -> dict[str, str]:
-    # The parameters by which Airflow's own pages tell the iterations of a loop apart.
+    # The parameters that Airflow's own pages use to tell the iterations of a loop apart.
     if place.region_id is None:
         return {}
     return {"region_id": place.region_id, "region_index": str(place.region_index)}

@@ -37,7 +37,7 @@ FIRST = 12
 """Cards of each task on the page of a run."""
 
 SCAN = 2000
-"""Tasks that the page of the latest pictures looks through for a filter."""
+"""How many tasks the page of the latest pictures searches for a filter."""
 
 A_DAY = timedelta(days=1)
 TASK_PATH = "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
@@ -47,7 +47,7 @@ app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
 thumbnails = Thumbnails()
 
 MOST = 2**31 - 1
-"""The largest index that a database takes."""
+"""The largest index that a database accepts."""
 
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
 MapIndex = Annotated[int, InPath(ge=-1, le=MOST)]
@@ -60,7 +60,7 @@ def _region(
 
 
 Region = Annotated["tuple[UUID, int] | None", Depends(_region)]
-"""A place in a loop (Airflow 3.4): the query parameters by which Airflow's own pages name it."""
+"""A place in a loop (Airflow 3.4), in the query parameters that Airflow's own pages use."""
 
 
 @app.get("/dags/{dag_id}/runs/{run_id}", dependencies=MAY_SEE_TASK)
@@ -69,7 +69,7 @@ def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str) ->
     groups = []
     counts = picture_tasks(session, dag_id, run_id)
     known = {id_: instances(session, dag_id, run_id, id_, limit=FIRST)[0] for id_ in counts}
-    session.close()  # its connection is not held while storage is read, which may take long
+    session.close()  # frees its connection while storage is read, which may take long
     for task_id, members in counts.items():
         tasks = known[task_id]
         shown = card_page(tasks, _now(), count=FIRST)
@@ -89,7 +89,7 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
     map_index: str = "",
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
-    """Show the pictures of a task; ``map_index`` is anything but a number where Airflow knows none."""
+    """Show the pictures of a task; ``map_index`` is not a number if Airflow has none."""
     start = (page_number - 1) * PAGE
     index = int(map_index) if re.fullmatch(r"-?[0-9]{1,9}", map_index) else None
     find: dict[str, Any] = {"map_index": index, "region": region}
@@ -115,7 +115,7 @@ def task_page(  # noqa: PLR0917 - FastAPI passes them by name
         dag_id=dag_id,
         run_id=run_id,
         place=one,
-        is_all="all" in request.query_params,  # of the task, whichever instance one comes from
+        is_all="all" in request.query_params,  # of the task, whatever instance the user comes from
         siblings=siblings,
         number=page_number,
         pages=-(-total // PAGE),
@@ -138,8 +138,9 @@ def picture(  # noqa: PLR0917 - FastAPI passes them by name
 ) -> Response:
     """Send a picture that the task recorded, nothing else.
 
-    One that only the service has is sent small if it is large, to keep, or as one asks for with ``live``: for
-    a page that must not hold the service's own addresses, which open for everybody.
+    A picture that only the service has is sent small if it is large, and whole for a download. With ``live``
+    it is sent in either size, for pages that must not contain the service's own addresses, which anybody can
+    open.
     """
     task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), region, item, index)
     try:
@@ -172,7 +173,7 @@ def progress(  # noqa: PLR0917 - FastAPI passes them by name
     item: int,
     region: Region,
 ) -> Response:
-    """Say how far a generation is: ``{"status", "progress"}`` as the service says it, or null."""
+    """Return the progress of a generation: ``{"status", "progress"}`` from the service, or null."""
     task, card = _task_and_card(session, Place(dag_id, run_id, task_id, map_index), region, item, 0)
     said: dict[str, Any] = {"status": None, "progress": None}
     if card.generation_id is not None and task.conn_id is not None:
@@ -230,7 +231,7 @@ def latest_page(  # noqa: PLR0917 - FastAPI passes them by name
 
 @app.exception_handler(AnyHTTPException)
 def refused(request: Request, error: AnyHTTPException) -> Response:
-    """Say why there is nothing to see, in a page that looks like the others."""
+    """Explain why there is nothing to see, on a page in the gallery's style."""
     return page(request, "refused", status=error.status_code, title=str(error.detail), code=error.status_code)
 
 
@@ -261,7 +262,7 @@ def _live(task: Task, card: Card) -> bytes:
 
 
 def _day(text: str) -> datetime | None:
-    """Return when a day begins, None for none and for the last one that there is: it has no next."""
+    """Return the start of a day. None for no day, and for the calendar's last one: it has no next day."""
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
         return day if day + A_DAY else None

@@ -1,4 +1,4 @@
-"""Reading the journals of batches that have no manifest yet: what they have done so far."""
+"""Reads the journals of batches that have no manifest yet, for their progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.stored_files import Gone
 
 MAX_BATCHES = 4
-"""Batches whose journals are kept in memory; one of 10,000 items takes some 20 MB."""
+"""Number of journals kept in memory; one with 10,000 items takes some 20 MB."""
 
 MAX_ITEMS = 100_000
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
@@ -28,14 +28,14 @@ class _Read:
 
 
 class Journals:
-    """Reads each segment of a journal once: a page that is looked at asks again every few seconds."""
+    """Reads each segment of a journal once, because an open page asks again every few seconds."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Read] = OrderedDict()
         self._lock = threading.Lock()
 
     def records(self, folder: str) -> list[Mapping[str, Any]]:
-        """Return the latest records of a batch's items that were submitted, in the order of the items.
+        """Return the latest records of a batch's submitted items, in the order of the items.
 
         :raises Gone: if the journal cannot be read.
         """
@@ -71,6 +71,6 @@ class Journals:
 
 
 def index_of(record: Mapping[str, Any]) -> int:
-    """Return an item's place in its batch."""
+    """Return an item's position in its batch."""
     index = record["shown"].get("index")
     return index if isinstance(index, int) else 0

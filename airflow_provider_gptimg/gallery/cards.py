@@ -1,4 +1,4 @@
-"""What the gallery shows: one card a picture, made of what tasks recorded; knows no Airflow."""
+"""The gallery's cards: one per picture, made from the records of tasks. Does not depend on Airflow."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 import pendulum
 
 MAX_SIDE = 20_000
-"""Pixels; a width or height beyond it is a mistake, and is not shown."""
+"""Pixels. A larger width or height is a mistake, and is not shown."""
 
 
 MAX_USD = 1e6
-"""Dollars; a cost beyond it is a mistake, and is not shown."""
+"""Dollars. A higher cost is a mistake, and is not shown."""
 
 MAX_NAME = 200
-"""Characters of an item's id that are shown."""
+"""Maximum characters of an item's id on the page."""
 
 
 class State(str, Enum):
-    """What there is to see of a picture."""
+    """What a card can show of its picture."""
 
     READY = "ready"
     COMING = "coming"
@@ -35,9 +35,9 @@ class State(str, Enum):
 class Place:
     """A task instance.
 
-    :param map_index: -1 where the task is not mapped.
-    :param region_id: its region and ``region_index`` its place there, if it is in a loop (Airflow 3.4).
-    :param iteration: of the loop, from 0.
+    :param map_index: -1 if the task is not mapped.
+    :param region_id: its region, and ``region_index`` its place there, if it is in a loop (Airflow 3.4).
+    :param iteration: the iteration of the loop, from 0.
     """
 
     dag_id: str
@@ -51,14 +51,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Cost:
-    """What something cost in US dollars, and whether part of that is only an estimate."""
+    """A cost in US dollars, and whether part of it is only an estimate."""
 
     usd: float
     is_estimated: bool
 
     @classmethod
     def read(cls, record: Mapping[str, Any], *, images: int = 1) -> Cost | None:
-        """Return the cost of one picture of a record that has ``images`` of them; None if it has no cost."""
+        """Return the cost of one of the ``images`` pictures of a record; None if the record has no cost."""
         usd = record.get("cost_usd")
         if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < MAX_USD:
             return None
@@ -66,7 +66,7 @@ class Cost:
 
     @classmethod
     def sum(cls, costs: Iterable[Cost | None]) -> Cost | None:
-        """Return the sum of those that are known, an estimate if any is not; None if none is."""
+        """Return the sum of the known costs, an estimate if one is unknown; None if all are."""
         known, unknown = [], False
         for cost in costs:
             if cost is None:
@@ -81,19 +81,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class Card:
-    """One picture, or what stands in its place.
+    """One picture, or its placeholder.
 
-    :param item: the line of a batch's manifest it is from, 0 elsewhere.
+    :param item: its line in a batch's manifest, 0 elsewhere.
     :param item_id: the author's own name for the item, as text.
     :param index: its index in its generation.
-    :param url: where the service has it, http or https; None where it is stored or gone.
+    :param url: its address at the service, http or https; None if it is stored or gone.
     :param uri: where it is stored.
-    :param since: when it was asked for.
+    :param since: when it was requested.
     :param seconds: how long it took.
     :param message: why it failed.
     :param cost: its share of what its generation cost.
     :param is_cached: whether it was taken from the cache.
-    :param made_by: the task instance that had made it before, if that is known.
+    :param made_by: the task instance that originally made it, if that is known.
     """
 
     place: Place
@@ -122,28 +122,28 @@ class Card:
 
     @property
     def key(self) -> str:
-        """What tells it from the others of its task instance, in addresses."""
+        """Identifies it among the cards of its task instance, in addresses."""
         return f"{self.item}-{self.index}"
 
     @property
     def is_large(self) -> bool:
-        """Whether the service has it in a size that is too much for a thumbnail: more than 1K."""
+        """Whether the service's picture is too large for a thumbnail: more than 1K."""
         return self.url is not None and self.generation_id is not None and self.resolution not in (None, "1K")
 
     @property
     def is_stored(self) -> bool:
-        """Whether it can be read from storage and told from anything else there."""
+        """Whether it can be read from storage and verified."""
         return self.state is State.READY and self.uri is not None and self.sha256 is not None
 
 
 def cards_of(place: Place, record: Mapping[str, Any], now: datetime, *, item: int = 0) -> list[Card]:
     """Return the cards of a result, or of a line of a manifest.
 
-    Records come out of Airflow's database and out of files: nothing in them is taken for granted.
+    Records come from Airflow's database and from files, so nothing in them is trusted.
 
-    :param now: tells what has expired; with a time zone.
+    :param now: the time that decides what has expired; with a time zone.
     """
-    # A line of a manifest repeats the request, one of a journal a part of it, a result what it was about.
+    # A manifest's line repeats the request, a journal's line part of it. A result repeats its main values.
     asked = next((record[name] for name in ("request", "shown") if _is_dict(record.get(name))), record)
     created, completed = _time(record.get("created_at")), _time(record.get("completed_at"))
     expires = _time(record.get("expires_at"))
@@ -192,14 +192,14 @@ def _picture(image: Mapping[str, Any], expires: datetime | None, now: datetime) 
 
 
 def web_url(value: object) -> str | None:
-    """Return a URL that a browser may load a picture from, None for anything else."""
+    """Return a URL if a browser may load a picture from it, else None."""
     return value if isinstance(value, str) and origin_of(value) else None
 
 
 def origin_of(url: str) -> str | None:
     """Return the origin of a http(s) URL, as a content-security policy names it; None if it has none.
 
-    A host is rebuilt from what was parsed, so that nothing else of a URL gets into a policy.
+    The host is rebuilt from the parsed URL, so that nothing else of the URL gets into a policy.
     """
     try:
         parts = urlsplit(url)
@@ -214,12 +214,12 @@ def origin_of(url: str) -> str | None:
 
 
 def origins(cards: Iterator[Card] | list[Card]) -> list[str]:
-    """Return the origins that the browser has to load these pictures from."""
+    """Return the origins from which the browser loads these pictures."""
     return sorted({origin for card in cards if card.url and (origin := origin_of(card.url))})
 
 
 def _taken(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a journal says of an image that was taken from the cache."""
+    """Return a journal's facts about an image that was taken from the cache."""
     taken = record.get("taken")
     return taken if isinstance(taken, Mapping) else {}
 
@@ -235,7 +235,7 @@ def _maker(value: object) -> Place | None:
 
 
 def _text(value: object) -> str | None:
-    # Half a surrogate pair, which JSON can hold, is in no page.
+    # JSON can contain half a surrogate pair, but a page cannot.
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
 
 
@@ -257,7 +257,7 @@ def _is_dict(value: object) -> bool:
 
 
 def _moment(value: object) -> datetime | None:
-    """Return a moment in Unix seconds, of this century."""
+    """Return a time that was given in Unix seconds, within this century."""
     if not isinstance(value, (int, float)) or not 0 < value < 4e9:
         return None
     return datetime.fromtimestamp(value, timezone.utc)
@@ -269,5 +269,5 @@ def _time(value: object) -> datetime | None:
     try:
         parsed = pendulum.parse(value)
         return parsed.astimezone(timezone.utc) if isinstance(parsed, datetime) else None
-    except (ValueError, OverflowError):  # the latter at either end of the calendar
+    except (ValueError, OverflowError):  # OverflowError at either end of the calendar
         return None

@@ -1,8 +1,8 @@
-"""Pages out of templates: everything escaped, under a strict content-security policy.
+"""Pages from templates: everything escaped, under a strict content-security policy.
 
-A picture that only the service has is loaded by the browser from there: fetched by the API server it
-would be a proxy for whatever address a task may have recorded. So the policy names the hosts of the
-pictures on the page, and no others.
+The browser loads a picture that only the service has from the service itself. An API server that fetched it
+would be a proxy for any address that a task has recorded. So the policy names only the hosts of the pictures
+on the page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POLICY = (
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # addresses here name DAGs, which is nothing to the service
+    "Referrer-Policy": "no-referrer",  # addresses here name DAGs, which the service must not see
     "Cache-Control": "private, no-store",
 }
 
@@ -39,10 +39,10 @@ UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 class Group:
     """The cards of a task.
 
-    :param total: how many there are, with those that are not on the page.
-    :param problem: why there are none.
-    :param progress: what a batch that is under way has done, in words.
-    :param cost: of a batch all of it, else of the cards that are shown.
+    :param total: the number of cards, including those that are not on the page.
+    :param problem: why there are no cards.
+    :param progress: the progress of a batch that is under way, in words.
+    :param cost: the cost of the whole batch, or else of the cards on the page.
     """
 
     task_id: str
@@ -55,12 +55,12 @@ class Group:
 
     @property
     def is_partly_priced(self) -> bool:
-        """Whether the cost leaves out what is not on the page."""
+        """Whether the cost leaves out cards that are not on the page."""
         return self.total > len(self.cards) and not self.is_whole_cost
 
     @property
     def instances(self) -> int:
-        """How many task instances the cards are from."""
+        """The number of task instances that the cards are from."""
         return len({card.place for card in self.cards})
 
     @property
@@ -74,7 +74,7 @@ def page(
 ) -> Response:
     """Return a page.
 
-    :param name: of its template.
+    :param name: the name of its template.
     """
     groups = groups or []
     costs = [group.cost for group in groups if group.cards]
@@ -94,7 +94,7 @@ def page(
 
 
 def label(place: Place) -> str:
-    """Return what tells a task instance from the others of its task, such as ``iteration 1 [3]``."""
+    """Return a label that identifies a task instance within its task, such as ``iteration 1 [3]``."""
     parts = []
     if place.iteration is not None:
         parts.append(f"iteration {place.iteration}")
@@ -104,7 +104,7 @@ def label(place: Place) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a time span in its largest unit that fits, such as ``23 h``."""
+    """Return a time span in the largest unit that fits, such as ``23 h``."""
     for unit, name in UNITS:
         if seconds >= unit:
             return f"{seconds / unit:.0f} {name}"
@@ -119,12 +119,12 @@ def dollars(cost: Cost) -> str:
 
 
 def left(moment: datetime) -> str:
-    """Return how long it is until a moment."""
+    """Return the time left until a moment."""
     return span((moment - datetime.now(timezone.utc)).total_seconds())
 
 
 def ratio(card: Card) -> tuple[int, int]:
-    """Return a width and height that a picture has the proportions of, as far as is known."""
+    """Return a width and height with a picture's proportions, as far as they are known."""
     if card.width and card.height:
         return card.width, card.height
     wide, _, high = (card.size or "").partition(":")
@@ -134,7 +134,7 @@ def ratio(card: Card) -> tuple[int, int]:
 
 
 def is_mixed(cards: list[Card]) -> bool:
-    """Return whether cards have different proportions, and so need frames of one kind to stand in rows."""
+    """Return whether cards have different proportions, and so need equal frames to form rows."""
     return len({width / height for width, height in map(ratio, cards)}) > 1
 
 

@@ -1,6 +1,6 @@
-"""What the gallery asks the image service while somebody looks: progress, and pictures to scale down.
+"""The gallery's calls to the image service while somebody looks: progress, and pictures to scale down.
 
-With the connection of the task, and only by ids that the task recorded.
+They use the task's connection, and only ids that the task recorded.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from airflow_provider_gptimg.gallery.stored_files import MAX_BYTES, Gone
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 
 PATIENCE = 2.0
-"""Seconds to wait for one's turn: whoever looks on must not hold up those who wait for images."""
+"""Seconds to wait for a turn. A viewer must not hold up tasks that wait for images."""
 
 FRESH = 4.0
-"""Seconds for which an answer serves all who look; the page asks again after as many."""
+"""Seconds for which all viewers share an answer; the page asks again after the same time."""
 
 MAX_KEPT = 2_000
 AT_ONCE = 4
-"""Calls at a time. A service that hangs must not take the API server's threads away."""
+"""Maximum calls at a time. A service that hangs must not take the API server's threads away."""
 
 LIVE_SECONDS = 15.0
-"""Seconds that a picture of the service may take, with the time until its turn comes."""
+"""Seconds that a picture from the service may take, including the wait for its turn."""
 
 _fetchers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gptimg-gallery")
 _turns = threading.BoundedSemaphore(AT_ONCE)
@@ -40,10 +40,10 @@ _lock = threading.Lock()
 
 
 def generation_now(conn_id: str, generation_id: str, *, patience: float = 0.0) -> Generation:
-    """Return what the service says of a generation, at most some seconds ago.
+    """Return a generation as the service described it at most a few seconds ago.
 
-    :param patience: seconds to wait for one's turn.
-    :raises Gone: if that is not to be had at once.
+    :param patience: seconds to wait for a turn.
+    :raises Gone: if it is not available at once.
     """
     key = (conn_id, generation_id)
     with _lock:
@@ -69,17 +69,17 @@ def generation_now(conn_id: str, generation_id: str, *, patience: float = 0.0) -
 
 
 def live_picture(conn_id: str, generation_id: str, index: int, *, seconds: float = LIVE_SECONDS) -> bytes:
-    """Return a picture that only the service has, from the address that the service itself names.
+    """Return a picture that only the service has, from the address that the service itself gives.
 
-    :raises Gone: if it is not to be had, or not in so many seconds.
+    :raises Gone: if it is not available, or not within ``seconds``.
     """
     give_up_at = time.monotonic() + seconds
-    # A thread that reads cannot be stopped; but it need not be one of the API server's.
+    # A thread that reads cannot be stopped, so it is not one of the API server's.
     fetching = _fetchers.submit(_fetched, conn_id, generation_id, index, give_up_at)
     try:
         return fetching.result(seconds)
     except NotYet:
-        fetching.cancel()  # if its turn has not come yet
+        fetching.cancel()  # works only if its turn has not come yet
         raise Gone(f"The service did not send the picture in {seconds:g} s.") from None
 
 
@@ -97,7 +97,7 @@ def _fetched(conn_id: str, generation_id: str, index: int, give_up_at: float) ->
 
 
 class _Bounded(BytesIO):
-    """Takes so many bytes, and for so long: nobody is there for them any more after that."""
+    """Accepts a limited number of bytes for a limited time; after that nobody waits for them."""
 
     def __init__(self, give_up_at: float) -> None:
         super().__init__()

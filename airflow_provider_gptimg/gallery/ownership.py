@@ -1,7 +1,8 @@
 """Whether the manifest or journal that an XCom names is the task's own.
 
-Whoever may write a task's XComs could name another's there, and so read prompts, and hashes that open
-pictures, of a DAG that is closed to them. A batch names its files by who it is: a name says whose it is.
+Whoever may write a task's XComs could put another task's file there. Then they could read prompts, and the
+hashes that open pictures, of a DAG that they may not see. A batch puts its identity into the names of its
+files, so a name tells the owner.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from airflow_provider_gptimg.gallery.stored_files import Gone
 from airflow_provider_gptimg.gallery.task_instances import Task
 
 AMBIGUOUS = re.compile(r"[?#\\\x00-\x1f]|::")
-"""What may make a storage read another file than the one that a URI ends with: versions, chained files."""
+"""Parts of a URI that may make a storage read a file other than the one at its end: versions, chained
+files."""
 
 
 def own_manifest(task: Task) -> str | None:
     """Return the URI of a batch's manifest, None where it has none.
 
-    :raises Gone: if another name stands there than the batch itself gives.
+    :raises Gone: if the name is not the one that the batch itself gives.
     """
     return _own(task, task.manifest, r"{stem}\.jsonl", "manifest")
 
@@ -27,7 +29,7 @@ def own_manifest(task: Task) -> str | None:
 def own_journal(task: Task) -> str | None:
     """Return the URI of the journal of a batch without a manifest, None where it has none.
 
-    :raises Gone: if another name stands there than the batch itself gives.
+    :raises Gone: if the name is not the one that the batch itself gives.
     """
     return _own(task, task.journal, re.escape(FOLDER) + r"/{stem}/-?\d+", "journal")
 
@@ -35,8 +37,8 @@ def own_journal(task: Task) -> str | None:
 def _own(task: Task, uri: str | None, pattern: str, what: str) -> str | None:
     if uri is None:
         return None
-    # The connection is a part of the name. Of a run that is long ago Airflow does not keep which one it
-    # was; then it is one of those that the task asks with elsewhere.
+    # The connection is part of the name. For an old run, Airflow no longer keeps which one it was. Then it is
+    # one of the connections that the task uses elsewhere.
     conn_ids = task.other_conn_ids if task.conn_id is None else {task.conn_id}
     names = [pattern.format(stem=re.escape(stem_of(task.place, conn_id))) for conn_id in conn_ids]
     if not AMBIGUOUS.search(uri) and any(re.search(rf"(^|/){name}\Z", uri) for name in names):

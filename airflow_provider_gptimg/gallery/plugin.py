@@ -1,4 +1,4 @@
-"""What Airflow loads: tabs on task instances and DAG runs, a page in the menu, and what serves them."""
+"""The Airflow plugin: tabs on task instances and DAG runs, a page in the menu, and the app for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from airflow_provider_gptimg.compat.plugin_pages import HAS_PLUGIN_PAGES
 log = logging.getLogger(__name__)
 
 PREFIX = "/gptimg"
-"""Where the gallery is, below Airflow's own address."""
+"""The gallery's path below Airflow's own address."""
 
 RUN_HREF = "gptimg/dags/{DAG_ID}/runs/{RUN_ID}"
 TASK_HREF = RUN_HREF + "/tasks/{TASK_ID}?map_index={MAP_INDEX}"
 ICON = "gptimg/static/icon.svg"
 DARK_ICON = "gptimg/static/icon-dark.svg"
 
-# Without a leading slash, so that they also hold where Airflow lives below a path: its page names the base.
+# No leading slash, so that they also work if Airflow lives below a path: its page sets the base.
 VIEWS: list[dict[str, Any]] = [
     {
         "name": name,
@@ -59,7 +59,7 @@ if not HAS_PLUGIN_PAGES:
 
 
 class GptImgGalleryPlugin(AirflowPlugin):
-    """The gallery; nothing on Airflow 3.0."""
+    """The gallery; empty on Airflow 3.0."""
 
     name = "gptimg_gallery"
     external_views = VIEWS if HAS_PLUGIN_PAGES else []

@@ -1,4 +1,4 @@
-"""Reading what tasks stored: pictures that are what was recorded, and pages of manifests."""
+"""Reads files that tasks stored: pictures that match their recorded hash, and pages of manifests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from airflow_provider_gptimg.files.place import Place
 from airflow_provider_gptimg.gallery.cards import Card
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Bytes of a picture; a 4K PNG has some 20 MB."""
+"""Maximum bytes of a picture; a 4K PNG has some 20 MB."""
 
 READS_AT_ONCE = 8
-"""Pictures read from storage at a time. A storage that hangs must not take the API server's threads away."""
+"""Maximum pictures read from storage at a time. A storage that hangs must not take the API server's threads
+away."""
 
 PATIENCE = 5.0
-"""Seconds to wait for one's turn."""
+"""Seconds to wait for a turn."""
 
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
@@ -27,17 +28,17 @@ SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", 
 _reads = threading.BoundedSemaphore(READS_AT_ONCE)
 
 
-class Gone(Exception):  # noqa: N818 - what a reader of the page is told
+class Gone(Exception):  # noqa: N818 - the page shows it as a message
     """The picture cannot be shown; the text says why."""
 
 
 def read_picture(card: Card) -> bytes:
     """Return a stored picture.
 
-    Whoever may write a task's XCom could name any file that the API server can read: only what has the
-    recorded hash is ever sent, and so nothing that its author did not know already.
+    Whoever may write a task's XCom could name any file that the API server can read. So a file is sent only
+    if it has the recorded hash, which means that the XCom's author knew its content already.
 
-    :raises Gone: if it cannot be read, or is not what the task stored.
+    :raises Gone: if it cannot be read, or is not the picture that the task stored.
     """
     if not card.is_stored or (card.bytes or 0) > MAX_BYTES:
         raise Gone("Not a stored picture.")
@@ -56,16 +57,16 @@ def read_picture(card: Card) -> bytes:
 
 
 def media_type(content: bytes) -> str | None:
-    """Return the media type of a picture, None for anything else."""
+    """Return the media type of a picture, None for other content."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for signature, kind in SIGNATURES.items() if content.startswith(signature)), None)
 
 
 def file_name(card: Card, content: bytes) -> str:
-    """Return what to call a picture that somebody downloads: its own name where it is stored.
+    """Return the file name for a download of a picture: its own name if it is stored.
 
-    :raises Gone: if the content is no picture.
+    :raises Gone: if the content is not a picture.
     """
     kind = media_type(content)
     if kind is None:
@@ -76,9 +77,9 @@ def file_name(card: Card, content: bytes) -> str:
 
 
 def manifest_lines(uri: str, start: int, count: int) -> list[Mapping[str, Any]]:
-    """Return lines of a manifest; in the place of one that is too long, one that says so.
+    """Return lines of a manifest. A line that is too long is replaced by one that says so.
 
-    :raises Gone: if it cannot be read or is none.
+    :raises Gone: if it cannot be read or is not a manifest.
     """
     try:
         lines = [

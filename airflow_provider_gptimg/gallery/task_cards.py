@@ -1,4 +1,4 @@
-"""From what tasks left to the cards of a page: results, manifests and journals of batches, what is coming."""
+"""Makes the cards of a page from results, manifests and journals of batches, and generations under way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_gptimg.gallery.stored_files import Gone, manifest_lines
 from airflow_provider_gptimg.gallery.task_instances import Task
 
 PAGE = 48
-"""Cards of a page: whole rows of two, three, four, six and eight."""
+"""Cards per page: full rows of two, three, four, six and eight."""
 
 OVER = ("failed", "upstream_failed", "skipped", "removed")
 """Airflow's states of tasks that make no more pictures."""
@@ -24,9 +24,9 @@ _journals = Journals()
 
 
 class CardPage(NamedTuple):
-    """The cards of some tasks, how many items the first of them has, and why cards are missing.
+    """The cards of some tasks, the number of items of the first task, and why cards are missing.
 
-    :param cost: of a batch that is over, all of it; else of the cards.
+    :param cost: the whole cost of a batch that is over, or else the cost of the cards.
     """
 
     cards: list[Card]
@@ -38,7 +38,7 @@ class CardPage(NamedTuple):
 
 
 def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: int = PAGE) -> CardPage:
-    """Return what there is to show of tasks: of each, the cards of ``count`` items from ``start``."""
+    """Return the cards of tasks: for each task, ``count`` items from ``start``."""
     found: list[Card] = []
     said = problem = None
     try:
@@ -51,7 +51,7 @@ def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: in
         try:
             found += cards(task, now, start=start, count=count)
             said = progress(task) if len(tasks) == 1 else None
-        except Gone as gone:  # the others can be shown all the same
+        except Gone as gone:  # the others can still be shown
             problem = problem or str(gone)
     whole = _whole_cost(tasks)
     cost = whole or Cost.sum(card.cost for card in found if card.state in (State.READY, State.EXPIRED))
@@ -59,14 +59,14 @@ def card_page(tasks: Sequence[Task], now: datetime, *, start: int = 0, count: in
 
 
 def _whole_cost(tasks: Sequence[Task]) -> Cost | None:
-    """Return what a batch that is over cost, None for other tasks."""
+    """Return the cost of a batch that is over, None for other tasks."""
     if len(tasks) != 1 or not tasks[0].manifest or not tasks[0].result:
         return None
     return Cost.read(tasks[0].result)
 
 
 def item_count(task: Task) -> int:
-    """Return how many items of a batch there are to show, 1 for other tasks.
+    """Return the number of items of a batch to show, 1 for other tasks.
 
     :raises Gone: if its journal cannot be read, or is not its own.
     """
@@ -82,7 +82,7 @@ def item_count(task: Task) -> int:
 
 
 def progress(task: Task) -> str | None:
-    """Return what a batch that is under way has done, in words; None for other tasks.
+    """Return the progress of a batch that is under way, in words; None for other tasks.
 
     :raises Gone: if its journal cannot be read, or is not its own.
     """
@@ -97,7 +97,7 @@ def progress(task: Task) -> str | None:
 
 
 def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> list[Card]:
-    """Return the cards of a task; of a batch, the cards of ``count`` items from ``start``.
+    """Return the cards of a task; for a batch, the cards of ``count`` items from ``start``.
 
     :raises Gone: if its manifest or journal cannot be read, or is not its own.
     """
@@ -130,7 +130,7 @@ def cards(task: Task, now: datetime, *, start: int = 0, count: int = PAGE) -> li
 def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
     """Return one card of a task.
 
-    :raises Gone: if there is none.
+    :raises Gone: if there is no such card.
     """
     journal = own_journal(task)
     if journal is not None:
@@ -141,7 +141,7 @@ def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
             for card in cards_of(task.place, record, now, item=item)
         ]
     else:
-        found = cards(task, now, start=item - item % PAGE)  # the same lines as the page's, which are kept
+        found = cards(task, now, start=item - item % PAGE)  # the same lines as on the page, which are cached
     for card in found:
         if (card.item, card.index) == (item, index):
             return card
@@ -149,7 +149,7 @@ def card_at(task: Task, item: int, index: int, now: datetime) -> Card:
 
 
 def _reviewed(task: Task, now: datetime, start: int, count: int) -> list[Card]:
-    """Return the cards of what a review shows: each picture is an item, with its index in its generation."""
+    """Return the cards of a review: each picture is an item, with its index in its generation."""
     some = (task.pictures or ())[start : start + count]
     return [
         replace(card, index=picture["index"] if isinstance(picture.get("index"), int) else 0)
@@ -159,7 +159,7 @@ def _reviewed(task: Task, now: datetime, start: int, count: int) -> list[Card]:
 
 
 def _with_state(task: Task, found: list[Card]) -> list[Card]:
-    """Say of cards that are still coming what the state of their task says of them."""
+    """Update cards that are still coming by the state of their task."""
     if task.state in OVER:
         return [
             replace(card, state=State.FAILED, message=_why(task)) if card.state is State.COMING else card
@@ -181,5 +181,5 @@ def _why(task: Task) -> str:
 
 @lru_cache(maxsize=32)
 def _lines(uri: str, start: int, count: int, ended: datetime | None) -> list[Mapping[str, Any]]:
-    # ``ended`` is there for the cache: another attempt may have written another manifest.
+    # ``ended`` is only a part of the cache key: another attempt may have written another manifest.
     return manifest_lines(uri, start, count)

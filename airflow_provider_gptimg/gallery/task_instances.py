@@ -1,7 +1,7 @@
-"""What Airflow knows of the tasks that made pictures; the only module that reads its database.
+"""Airflow's data about the tasks that made pictures. Only this module reads its database.
 
-The REST API answers none of the questions here in one call: which tasks of a run made pictures, and
-the newest of all DAGs. The models are the ones that Airflow's own routes use.
+The REST API cannot answer these questions in one call: which tasks of a run made pictures, and which pictures
+of all DAGs are the newest. The models are the ones that Airflow's own routes use.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from airflow_provider_gptimg.compat import task_rows
 from airflow_provider_gptimg.gallery.cards import Place
 
 SUBMITTED = "generation_id"
-"""Key of the XCom that only a task which asked for pictures has, whatever its operator is called."""
+"""Key of an XCom that only tasks which requested pictures have, whatever their operator is called."""
 
 SIGNS = (SUBMITTED, "urls", "manifest", "batch")
-"""Keys of XComs that a task which made pictures has."""
+"""Keys of XComs that show that a task made pictures."""
 
 VALUES = ("return_value", SUBMITTED, "error", "batch", "review")
 """Keys of XComs that are read."""
 
 MAX_FIELDS = 100
-"""Rendered fields of a task's other instances that are read; Airflow keeps the last 30 runs."""
+"""How many rendered fields of a task's other instances are read; Airflow keeps the last 30 runs."""
 
 MAX_LAYERS = 3
 MAX_VALUE = 1_000_000
-"""Characters of an XCom that are read; a result has some thousand."""
+"""Maximum characters of an XCom that is read; a result has some thousand."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task instance and what it left.
+    """A task instance and what it left behind.
 
-    :param state: Airflow's name of its state, None before the scheduler has looked at it.
+    :param state: Airflow's name for its state, None before the scheduler has looked at it.
     :param result: its ``return_value``, if that is a dict.
-    :param generation_id: what it submitted, if it did.
-    :param error: why it failed, a dict with ``message``, if it said so.
-    :param batch: where a batch notes what it has done so far, a dict with ``journal`` and ``total``.
-    :param pictures: those that a review shows, as its XCom has them; None for other tasks.
-    :param fields: its rendered template fields, empty where Airflow has them no more.
+    :param generation_id: the generation that it submitted, if it did.
+    :param error: why it failed, a dict with ``message``, if it recorded that.
+    :param batch: where a batch notes its progress, a dict with ``journal`` and ``total``.
+    :param pictures: the pictures of a review, as in its XCom; None for other tasks.
+    :param fields: its rendered template fields, empty if Airflow no longer has them.
     :param other_conn_ids: connections of the task's other runs and instances, for one without fields.
     """
 
@@ -66,23 +66,23 @@ class Task:
 
     @property
     def conn_id(self) -> str | None:
-        """The connection that it asked the service with."""
+        """The connection that it used for the service."""
         return _str(self.fields.get("conn_id"))
 
     @property
     def journal(self) -> str | None:
-        """The URI of the journal of a batch that left no manifest, yet or ever; as its XCom has it."""
+        """The URI of the journal, as in the XCom, of a batch that has no manifest yet or never gets one."""
         return None if self.manifest else _str((self.batch or {}).get("journal"))
 
     @property
     def manifest(self) -> str | None:
-        """The URI of a batch's manifest, as its XCom has it."""
+        """The URI of a batch's manifest, as in its XCom."""
         uri = (self.result or {}).get("manifest")
         return uri if isinstance(uri, str) and uri else None
 
 
 def picture_tasks(session: Session, dag_id: str, run_id: str) -> dict[str, int]:
-    """Return the tasks of a run that make pictures, and how many instances each has."""
+    """Return the tasks of a run that make pictures, and the number of instances of each."""
     signed = select(XComModel.task_id).where(
         XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == SUBMITTED
     )
@@ -110,10 +110,10 @@ def instances(
     limit: int,
     offset: int = 0,
 ) -> tuple[list[Task], int]:
-    """Return a page of a task's instances, by iteration and map index, and how many there are.
+    """Return a page of a task's instances, by iteration and map index, and their total number.
 
-    :param map_index: only those with it; -1 for all that are not mapped, also in a loop.
-    :param region: only the one in a loop with this id and index of its region.
+    :param map_index: only instances with this map index; -1 for all unmapped ones, also in a loop.
+    :param region: only the instance in a loop with this id and index of its region.
     """
     query = select(TaskInstance).where(
         TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
@@ -137,9 +137,9 @@ def latest(
     chunk: int,
     scan: int,
 ) -> Iterator[Task]:
-    """Yield tasks that made pictures, the newest first, at most ``scan`` of them.
+    """Yield at most ``scan`` tasks that made pictures, the newest first.
 
-    :param since: and ``until``: limits of when they did, with a time zone.
+    :param since: and ``until``: the time range in which they did, with a time zone.
     """
     when = func.max(XComModel.timestamp)
     columns = task_rows.xcom_columns()
@@ -156,7 +156,7 @@ def latest(
         here = task_rows.with_fields(select(TaskInstance).where(task_rows.rows_at(keys)))
         rows = list(session.scalars(here))
         found = dict(zip(map(task_rows.row_key, rows), _with_records(session, rows), strict=True))
-        session.close()  # its connection is not held while storage is read; the next query takes one again
+        session.close()  # frees its connection while storage is read; the next query takes one again
         yield from (found[key] for key in keys if key in found)
 
 
@@ -166,7 +166,7 @@ def dags_with_pictures(session: Session, dag_ids: Collection[str]) -> list[str]:
 
 
 def _signed(query: Any, dag_ids: Collection[str]) -> Any:
-    """Narrow a query of XComs to the signs of tasks that made pictures."""
+    """Limit a query of XComs to the signs of tasks that made pictures."""
     return (
         query.select_from(XComModel)
         .join(TaskInstance, task_rows.xcom_of_row())
@@ -179,7 +179,7 @@ def _signed(query: Any, dag_ids: Collection[str]) -> Any:
 
 
 def _makes_pictures() -> Any:
-    # Tasks that only upload pictures, or only show them, make none.
+    # Tasks that only upload or only show pictures do not make any.
     others = (TaskInstance.operator.like(f"%{name}%") for name in ("Upload", "Review"))
     return TaskInstance.operator.like("%GptImg%") & ~or_(*others)
 
@@ -231,9 +231,8 @@ def _conn_ids(session: Session, place: Place) -> frozenset[str]:
 
 
 def _value(stored: Any) -> Any:
-    # As a worker stores it, a value is JSON text within the JSON column, and as the REST API of Airflow
-    # 3.1 stores it, JSON text of JSON text. An XCom backend of somebody's own may keep anything there,
-    # which is then not ours to understand.
+    # A worker stores a value as JSON text within the JSON column. The REST API of Airflow 3.1 stores JSON
+    # text of JSON text. A custom XCom backend may store anything there, which we do not try to read.
     for _ in range(MAX_LAYERS):
         if not isinstance(stored, str) or stored[:1] not in ("{", '"') or len(stored) > MAX_VALUE:
             break

@@ -1,4 +1,4 @@
-"""Thumbnails: each made once, and the last used ones kept."""
+"""Thumbnails: each is made once, and the most recently used ones are kept."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from io import BytesIO
 from airflow_provider_gptimg.gallery.stored_files import PATIENCE, Gone
 
 MAX_PIXELS = 64_000_000
-"""Pixels that are decoded for a thumbnail."""
+"""Maximum pixels that are decoded for a thumbnail."""
 
 SIDE = 480
-"""Longest side of a thumbnail, in pixels: twice what it has on the page, for dense screens."""
+"""Longest side of a thumbnail in pixels: twice its size on the page, for dense screens."""
 
 CACHE_BYTES = 64 * 1024 * 1024
-"""Bytes of thumbnails that a process keeps: some 3,000."""
+"""Bytes of thumbnails that a process keeps, which is some 3,000 thumbnails."""
 
 
 class Thumbnails:
-    """Makes thumbnails once and keeps the last used ones, by the hash of their picture.
+    """Makes thumbnails once and keeps the most recently used ones, by the hash of their picture.
 
-    :param patience: seconds to wait for one's turn, or for somebody else who makes the same one.
+    :param patience: seconds to wait for a turn, or for another thread that makes the same one.
     """
 
     def __init__(self, most_bytes: int = CACHE_BYTES, patience: float = PATIENCE) -> None:
@@ -36,11 +36,11 @@ class Thumbnails:
         self._decoding = threading.Semaphore(2)  # a decoded 4K picture takes 50 MB
 
     def get(self, key: str, read: Callable[[], bytes]) -> bytes:
-        """Return a picture small, or as it is where Pillow is not installed.
+        """Return a picture's thumbnail, or the picture itself if Pillow is not installed.
 
-        :param key: names the picture, whoever asks for it.
-        :param read: returns it as it is.
-        :raises Gone: as ``read`` does, or if others are waited for too long.
+        :param key: identifies the picture, the same for every viewer.
+        :param read: returns the picture itself.
+        :raises Gone: as ``read`` does, or if the wait for others takes too long.
         """
         with self._lock:
             if key in self._kept:
@@ -69,7 +69,7 @@ class Thumbnails:
                 del self._making[key]
 
     def _made(self, read: Callable[[], bytes]) -> bytes:
-        content = read()  # nobody else waits for a storage that hangs
+        content = read()  # before taking a slot: nobody must wait for a storage that hangs
         if not self._decoding.acquire(timeout=self._patience):
             raise Gone("Too many thumbnails are being made.")
         try:

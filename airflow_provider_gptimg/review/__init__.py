@@ -1,1 +1,1 @@
-"""What a person is asked about pictures: which there are, how they are shown, what the answer means."""
+"""Questions to people about pictures: which pictures, how they are shown, and what the answer means."""

@@ -1,4 +1,4 @@
-"""The Markdown of Airflow's page "Required Actions": pictures with numbers, and what is to be done."""
+"""The Markdown of Airflow's page "Required Actions": numbered pictures, and the reviewer's task."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NOT_IN_AN_ADDRESS = re.compile(r"[\s<>()\\]")
 def body_of(shown: Pictures, ti: Any, *, text: str | None, task: str) -> str:
     """Return the body of the request.
 
-    :param ti: the running task instance, whose pictures the gallery then sends.
-    :param text: what the DAG's author says first, in Markdown.
-    :param task: what the reviewer is to do, in Markdown.
+    :param ti: the running task instance; the gallery sends its pictures.
+    :param text: the DAG author's introduction, in Markdown.
+    :param task: the reviewer's task, in Markdown.
     """
     parts = [text.strip()] if text and text.strip() else []
     parts.append(task)
@@ -35,14 +35,14 @@ def body_of(shown: Pictures, ti: Any, *, text: str | None, task: str) -> str:
 
 
 def amount_of(least: int, most: int, there_are: int) -> str:
-    """Return how many images are to be chosen, in words."""
+    """Return how many images the reviewer has to choose, in words."""
     if least == most:
         return "1 image" if least == 1 else f"{least} images"
     return f"{least} or more images" if most >= there_are else f"{least} to {most} images"
 
 
 def plain(text: str) -> str:
-    """Return a text that Markdown shows as it is, in one line."""
+    """Return a text escaped so that Markdown shows it unchanged, in one line."""
     return _SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
@@ -55,7 +55,7 @@ def _picture(number: int, picture: dict[str, Any], ti: Any) -> str:
 
 def _addresses(number: int, picture: dict[str, Any], ti: Any) -> Sequence[str]:
     if picture.get("uri") is None and picture.get("generation_id") is None:
-        # Somebody's own address: the gallery fetches none that stands in an XCom, so the browser does.
+        # A foreign address. The gallery never fetches an address from an XCom, so the browser does.
         address = _NOT_IN_AN_ADDRESS.sub(lambda sign: f"%{ord(sign[0]):02X}", picture["url"])
         return (address, address)
     version = str(picture.get("sha256") or picture.get("generation_id"))[-12:]

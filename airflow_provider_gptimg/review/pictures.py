@@ -1,4 +1,4 @@
-"""The pictures that a person is to look at, out of whatever tasks hand on."""
+"""The pictures for a person to look at, found in the values that tasks hand on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from airflow_provider_gptimg.result import PROMPT_CHARACTERS, TEXT_OF_A_VALUE, m
 
 FIELD = "images"
 OF_A_BATCH = 200
-"""Pictures of a batch's manifest that are shown, from its beginning."""
+"""Maximum number of pictures shown from a batch's manifest, from its beginning."""
 
 MOST = 400
-"""Pictures of one review: they are on one page, and in one XCom."""
+"""Maximum number of pictures of one review: they are on one page, and in one XCom."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Bytes of a file that is given by its name alone; the gallery sends no larger one."""
+"""Maximum bytes of a file that is given only by its name; the gallery sends no larger one."""
 
 _ALLOWED = (
     "the output of a task that made images, such as draft.output, a batch's result, http(s) URLs, paths or "
@@ -34,13 +34,13 @@ _OF_AN_IMAGE = ("index", "url", "uri", "sha256", "bytes", "width", "height", "fo
 
 
 class Pictures(TypedDict):
-    """What is looked at, as the review's XCom has it.
+    """The pictures of a review, as in its XCom.
 
-    :param pictures: each a flat dict: of its result ``generation_id``, ``prompt``, ``model``, ``size``,
-        ``resolution``, ``expires_at``; of its image ``index`` and ``url``, or ``uri``, ``sha256``,
-        ``bytes``, ``width``, ``height``; its own ``cost_usd``; and of a batch's item its ``id``.
-    :param left_out: how many there are beyond those.
-    :param expired: how many the service has no more.
+    :param pictures: a flat dict for each: from its result ``generation_id``, ``prompt``, ``model``, ``size``,
+        ``resolution``, ``expires_at``; from its image ``index`` and ``url``, or ``uri``, ``sha256``,
+        ``bytes``, ``width``, ``height``; its own ``cost_usd``; and from a batch's item its ``id``.
+    :param left_out: the number of further pictures that are not listed.
+    :param expired: the number of pictures that the service no longer has.
     """
 
     pictures: list[dict[str, Any]]
@@ -49,12 +49,12 @@ class Pictures(TypedDict):
 
 
 def pictures_in(given: object) -> Pictures:
-    """Return the pictures in what was given, in its order.
+    """Return the pictures in a given value, in its order.
 
     :param given: a result, a batch's result, an image of one, a URL, path or URI, or any nesting of lists
         of these, as XCom hands them over.
-    :raises ApiError: INVALID for anything else, or where there is no picture; EXPIRED where the
-        service has none of them any more; STORAGE for a manifest or a file that cannot be read.
+    :raises ApiError: INVALID for anything else, or if there is no picture; EXPIRED if the service no longer
+        has any of them; STORAGE for a manifest or a file that cannot be read.
     """
     found: list[dict[str, Any]] = []
     left_out = expired = 0
@@ -79,23 +79,23 @@ def pictures_in(given: object) -> Pictures:
 
 
 def is_expired(picture: Mapping[str, Any], now: float | None = None) -> bool:
-    """Return whether only the service had a picture, and has it no more."""
+    """Return whether only the service had a picture, and no longer has it."""
     return expires_in(picture, now) == 0.0
 
 
 def expires_in(picture: Mapping[str, Any], now: float | None = None) -> float | None:
-    """Return the seconds that a picture can still be had, 0 if it is gone; None if nobody says so."""
+    """Return how many seconds a picture is still available, 0 if it is gone; None if that is unknown."""
     until = None if picture.get("uri") else moment_in(picture, "expires_at")
     return None if until is None else max(0.0, until - (time.time() if now is None else now))
 
 
 def moment(seconds: float) -> str:
-    """Return a time in Unix seconds as people read it."""
+    """Return a time in Unix seconds in a form for people."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _pictures(given: object) -> Iterator[dict[str, Any] | int]:
-    """Yield pictures, and numbers of such as are left out."""
+    """Yield pictures, and for pictures that are left out their number."""
     if isinstance(given, str):
         yield _picture_at(given)
     elif isinstance(given, Mapping):
@@ -153,7 +153,7 @@ def _of_result(result: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
     if isinstance(cost, (int, float)) and images:
         common["cost_usd"] = round(cost / len(images), 6)
     for position, image in enumerate(images):
-        # What a review chose says all of this of each image.
+        # An image that a review chose has all of these keys.
         yield {**common, "index": position, **_known(image, (*_OF_A_RESULT, *_OF_AN_IMAGE, "cost_usd"))}
 
 
@@ -173,7 +173,7 @@ def _picture_at(given: str) -> dict[str, Any]:
 
 
 def _seen(where: str) -> dict[str, Any]:
-    """Return what tells a file from every other: the gallery sends nothing but what was looked at here."""
+    """Return the facts that identify a file; the gallery sends only files that were seen here."""
     try:
         seen = Place.of(where).seen(MAX_BYTES)
     except Exception as error:

@@ -61,7 +61,7 @@ with DAG("http", **OPTIONS):
             response_filter=lambda response: response.json()["id"],
         )
         # With a response_check it never defers, whatever deferrable says (apache-airflow-providers-http
-        # 6.3.0); without one it takes the first answer for the end. So it gives its worker back like this.
+        # 6.3.0); without one it takes the first answer as the end. So this is how it gives its worker back.
         wait = HttpSensor(
             task_id="wait",
             http_conn_id="images",

@@ -27,7 +27,7 @@ with DAG("crowd", schedule=timedelta(seconds=20), catchup=False, max_active_runs
 
     @task
     def stand(number: int) -> int:
-        """Do nothing, as one of many."""
+        """Do nothing; many tasks do the same."""
         return number
 
     stand.expand(number=list(range(CROWD)))

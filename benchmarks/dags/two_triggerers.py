@@ -1,4 +1,4 @@
-"""Tasks that wait for a generation, in a pool that lets none of them start."""
+"""Tasks that wait for a generation, in a pool without slots."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The compatibility matrix: every supported Airflow and Python, each as of its own time (``make matrix``)."""
+"""The compatibility matrix: each supported Airflow and Python as of its own time (``make matrix``)."""

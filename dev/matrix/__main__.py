@@ -1,7 +1,7 @@
 """Build the wheel, install it into each environment, and run the tests there against a real Airflow.
 
-The tests run in a copy of the checkout without the package, so that it is the wheel which they find.
-Every row that comes out goes into the table of docs/compatibility.md.
+The tests run in a copy of the checkout without the package, so that they use the wheel. Every new row goes
+into the table of docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PAGE = CHECKOUT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- the output of make matrix begins -->", "<!-- and ends -->"
 COPIED = ("tests", "dev", "benchmarks", "example_dags", "pyproject.toml")
 NEW_WITH_US = {"imagesize", "pillow"}
-"""What the wheel with its extras may bring along."""
+"""The packages that the wheel with its extras may add."""
 
 EXTRAS = ("emulator", "verify")
 OF_THE_REPOSITORY = ("documentation", "readme", "release", "workflows")
@@ -39,21 +39,21 @@ UNIT = (
     *("--ignore=tests/emulator", "--ignore=tests/project/typing"),
     *(f"--ignore-glob=*/test_{name}*" for name in OF_THE_REPOSITORY),
 )
-"""All but those that read the repository rather than run the package."""
+"""All tests except those that read the repository and do not run the package."""
 
 REAL = ("tests/airflow/test_generate.py",)
-"""A deferred DAG, and the other ways to wait, on a real scheduler and triggerer."""
+"""A deferred DAG and the other ways to wait, on a real scheduler and triggerer."""
 
 
 @dataclass
 class Outcome:
-    """What became of a cell.
+    """The outcome of a cell.
 
     :param airflow: the version of Airflow that was tested.
-    :param problem: why it was not run to its end.
-    :param added: what the wheel brought that Airflow did not have.
-    :param changed: what the wheel put another version of in place of Airflow's.
-    :param above: what has another version than the wheel's floor, where the floors are to be tested.
+    :param problem: why it did not run to its end.
+    :param added: packages that the wheel added to Airflow's.
+    :param changed: packages of Airflow that the wheel replaced with another version.
+    :param above: packages that are not at the wheel's floor, if the floors are tested.
     :param counts: passed, failed and skipped tests of each run.
     """
 
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether everything passed, and the installation was as it is promised."""
+        """Whether everything passed, and the installation was as promised."""
         return (
             not self.problem
             and not self.changed
@@ -132,7 +132,7 @@ def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
         kept = folder / "kept.txt"
         names = sorted(after.keys() - {"airflow-provider-gptimg"})
         kept.write_text("".join(f"{name}=={after[name]}\n" for name in names))
-        # The tools of the tests change nothing of what is tested.
+        # The tests' tools do not change any tested package.
         group = f"{CHECKOUT / 'pyproject.toml'}:test"
         environment.install("--constraint", str(kept), "--group", group, as_of=TOOLS_AS_OF)
     except RuntimeError as error:
@@ -158,7 +158,7 @@ def _run(cell: Cell, wheel: Path, uv: str) -> Outcome:
 
 
 def _wanted(cell: Cell, wheel: Path) -> list[str]:
-    """Return what to install: the wheel with its extras, and where they are to be tested its floors."""
+    """Return what to install: the wheel with its extras, and its floors if they are tested."""
     floors = _floors(wheel) if cell.lowest else {}
     return [f"{wheel}[{','.join(EXTRAS)}]", *(f"{name}=={floor}" for name, floor in floors.items())]
 
@@ -258,7 +258,7 @@ def _count(passed: int, bad: int, skipped: int) -> str:
 
 
 def _write(outcomes: list[Outcome]) -> None:
-    """Put what came out into the page, good or not; rows that were not run stay as they are."""
+    """Write the outcomes into the page, good or not. Rows that were not run stay as they are."""
     text = PAGE.read_text()
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     rows: dict[Cell, str] = {}

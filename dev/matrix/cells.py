@@ -1,4 +1,4 @@
-"""Which environments there are, and how each is built."""
+"""The environments, and how each is built."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-"""What is promised: the classifiers of pyproject.toml."""
+"""The supported versions: the classifiers of pyproject.toml."""
 
 NEXT_PYTHON = "3.14"
-"""What Airflow has already. It is tried wherever there is one, and promised once a run says so."""
+"""Already supported by Airflow. It is tried where it is installed, and promised after a successful run."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """An Airflow and a Python.
 
-    :param airflow: version of Airflow; of a series such as ``3.4`` the newest one that there is, a beta while
-        there is no release.
+    :param airflow: version of Airflow. A series such as ``3.4`` means its newest version, a beta until there
+        is a release.
     :param python: version of Python, major and minor.
-    :param as_of: nothing that came out later than this day (UTC) began is installed, except for the tools of
-        the tests. An Airflow that is resolved with the dependencies of a later time may not even start.
-    :param lowest: take the lowest versions that the wheel allows for what it depends on.
-    :param optional: leave it out where there is no such Python.
+    :param as_of: nothing released after the beginning of this day (UTC) is installed, except for the tests'
+        tools. With later dependencies an Airflow may not even start.
+    :param lowest: take the lowest versions of the dependencies that the wheel allows.
+    :param optional: skip it if there is no such Python.
     """
 
     airflow: str
@@ -38,13 +38,13 @@ class Cell:
 
     @property
     def requirements(self) -> list[str]:
-        """What to ask the index for, one after the other until it has it."""
+        """The requirements to try on the index, in order, until it has one."""
         if self.airflow.count(".") == 2:
             return [f"apache-airflow=={self.airflow}"]
         return [f"apache-airflow~={self.airflow}.0", f"apache-airflow~={self.airflow}.0a0"]
 
     def is_row(self, airflow: str, python: str) -> bool:
-        """Return whether a row of the table is its own, by the first two columns."""
+        """Return whether a row of the table belongs to this cell, by its first two columns."""
         version, _, lowest = airflow.partition(",")
         return f"{version}.".startswith(f"{self.airflow}.") and (python, bool(lowest)) == (
             self.python,
@@ -57,7 +57,7 @@ class Cell:
         return f"airflow-{self.airflow}-python-{self.python}{'-lowest' if self.lowest else ''}"
 
     def is_meant_by(self, word: str) -> bool:
-        """Return whether a word of the command line names it: a version of Airflow or its beginning."""
+        """Return whether a word of the command line selects it: a version of Airflow, or its beginning."""
         parts = {self.name, f"python-{self.python}", *(["lowest"] if self.lowest else [])}
         return word in parts or f"{self.airflow}.".startswith(f"{word}.")
 
@@ -69,19 +69,19 @@ AS_OF = {
     "3.2.2": "2026-06-05",
     "3.3.2": "2026-10-15",
 }
-"""Some days after the release of each Airflow, when the releases of its dependencies were out too."""
+"""Some days after the release of each Airflow, when its dependencies were released too."""
 
 NEWEST, NEWEST_AS_OF = "3.4", str(datetime.now(timezone.utc).date())
-"""Of the newest series, what there is today."""
+"""The newest series, as of today."""
 
 TOOLS_AS_OF = "2026-10-15"
-"""The tests' own tools are no part of what is tested, and may be newer than it."""
+"""The tests' own tools are not tested, so they may be newer."""
 
 TOOLS_NEED = ("python-dateutil<3",)
-"""What the tests' own tools (boto, of the S3 server) can be installed with; Airflow takes newer ones too."""
+"""A requirement of the tests' own tools (boto, of the S3 server); Airflow accepts newer versions too."""
 
 WITHOUT = {("3.0.6", "3.14"), ("3.1.8", "3.14"), ("3.4", "3.10")}
-"""Pythons that an Airflow does not have."""
+"""Pythons that an Airflow does not support."""
 
 CELLS = (
     Cell("3.0.0", "3.10", AS_OF["3.0.0"], lowest=True),
@@ -92,7 +92,7 @@ CELLS = (
     Cell(NEWEST, "3.13", NEWEST_AS_OF),
     Cell(NEWEST, NEXT_PYTHON, NEWEST_AS_OF, optional=True),
 )
-"""What is run unless told otherwise: each Airflow and each Python once, and the floors."""
+"""The default cells: each Airflow and each Python once, and the floors."""
 
 EVERY_CELL = (
     *CELLS[:1],
@@ -106,7 +106,7 @@ EVERY_CELL = (
 
 
 def find_python(version: str) -> str | None:
-    """Return an interpreter of a version, None where there is none: from PATH, or one that pyenv keeps."""
+    """Return an interpreter of a version, from PATH or pyenv, or None if there is none."""
     candidates = [shutil.which(f"python{version}")]
     if pyenv := shutil.which("pyenv"):
         kept = _said(pyenv, "versions", "--bare")
@@ -126,8 +126,8 @@ def _said(*command: str) -> str:
 class Environment:
     """The virtual environment of a cell.
 
-    :param folder: where it lies.
-    :param uv: the program.
+    :param folder: its path.
+    :param uv: the path of the uv program.
     """
 
     def __init__(self, cell: Cell, folder: Path, uv: str) -> None:
@@ -136,7 +136,7 @@ class Environment:
         self._folder, self._uv = folder, uv
 
     def build(self, interpreter: str) -> None:
-        """Make it again, with Airflow in it; what was fetched before is taken from uv's cache."""
+        """Make it again, with Airflow in it. Earlier downloads come from uv's cache."""
         self._run("venv", "--quiet", "--clear", "--python", interpreter, str(self._folder))
         *released, last = self.cell.requirements
         for requirement in released:
@@ -145,9 +145,9 @@ class Environment:
         self.install(last, *TOOLS_NEED)
 
     def install(self, *what: str, as_of: str | None = None) -> None:
-        """Install as of a day, which is the cell's or a later one.
+        """Install as of a day: the cell's, or a later one.
 
-        :raises RuntimeError: with what uv says of it.
+        :raises RuntimeError: with uv's message.
         """
         self._run(
             "pip",
@@ -161,7 +161,7 @@ class Environment:
         )
 
     def versions(self) -> dict[str, str]:
-        """Return what is installed, by name."""
+        """Return the installed versions, by name."""
         lines = self._run("pip", "freeze", "--python", str(self.python)).splitlines()
         found = {}
         for line in lines:

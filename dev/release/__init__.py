@@ -1,1 +1,1 @@
-"""The release: distributions of the last commit, and what they must be like."""
+"""The release: distributions of the last commit, and the checks that they must pass."""

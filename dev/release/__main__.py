@@ -1,4 +1,4 @@
-"""`python -m dev.release [--keep folder]`: one line a check; ends with 1 if one fails."""
+"""`python -m dev.release [--keep folder]`: one line per check; exits with 1 if one fails."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dev.release import checks
 from dev.release.building import build
 
 ANYWHERE = "https://forge.example/project"
-"""Stands for the repository where the distributions are only checked."""
+"""A placeholder for the repository, for distributions that are only checked."""
 
 
 def main() -> int:
-    """Build twice, check, and keep the distributions if asked to."""
+    """Build twice, check, and keep the distributions if requested."""
     parser = argparse.ArgumentParser(prog="python -m dev.release")
     parser.add_argument("--keep", type=Path, help="where the distributions go if all is well")
     keep = parser.parse_args().keep

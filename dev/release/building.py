@@ -1,4 +1,4 @@
-"""Building the wheel and the sdist from what is committed."""
+"""Builds the wheel and the sdist from the committed files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ CHECKOUT = Path(__file__).parent.parent.parent
 
 
 def said(*command: str) -> str:
-    """Return what a command prints; raises CalledProcessError if it fails."""
+    """Return a command's output; raise CalledProcessError if it fails."""
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def tracked(*folders: str) -> set[str]:
-    """Return the paths of the committed files, of some folders or all."""
+    """Return the paths of the committed files, in some folders or in all."""
     return set(said("git", "ls-tree", "-r", "--name-only", "HEAD", *folders).splitlines())
 
 
 def build(folder: Path, repository: str) -> list[Path]:
     """Build sdist and wheel, the wheel from the sdist, in a new folder; return both, the sdist first.
 
-    The source is the last commit, so nothing that lies around can get in, and times are the commit's.
+    The source is the last commit, so no stray files can get in, and the files have the commit's time.
 
     :param repository: URL of the repository on its forge, see ``hatch_build.py``.
     """
@@ -38,7 +38,7 @@ def build(folder: Path, repository: str) -> list[Path]:
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": said("git", "log", "-1", "--format=%ct"),
-        # The build's own tools write their version into it, so they are from the commit's time too.
+        # The build tools write their version into it, so they are as of the commit's time too.
         "UV_EXCLUDE_NEWER": said("git", "log", "-1", "--format=%cI"),
         "REPOSITORY_URL": repository,
         "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""What is checked of the distributions: each check returns its finding, or raises RefusedError."""
+"""The checks of the distributions: each returns its finding, or raises RefusedError."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dev.release.building import CHECKOUT, said, tracked
 
 PACKAGE = "airflow_provider_gptimg"
 NEW_WITH_US = {"airflow-provider-gptimg", "imagesize"}
-"""What an installation may add to a bare Airflow."""
+"""The packages that an installation may add to a bare Airflow."""
 
 SDIST_ROOT = {
     "README.md",
@@ -42,11 +42,11 @@ REQUIRED = {
 
 
 class RefusedError(Exception):
-    """A distribution is not as it must be."""
+    """A distribution failed a check."""
 
 
 def same(first: list[Path], second: list[Path]) -> str:
-    """Two builds in different folders are equal, byte by byte."""
+    """Check that two builds in different folders are equal, byte by byte."""
     digests = [
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in it} for it in (first, second)
     ]
@@ -56,7 +56,7 @@ def same(first: list[Path], second: list[Path]) -> str:
 
 
 def version(wheel: Path) -> str:
-    """Check that the version is the package's own and stands in one place."""
+    """Check that the version is the package's own, and is written in only one place."""
     found = re.findall(
         r'^__version__ = "(.+)"', (CHECKOUT / PACKAGE / "__init__.py").read_text(), re.MULTILINE
     )
@@ -78,7 +78,7 @@ def _is_released(version: str, tag: str) -> None:
 
 
 def wheel_contents(wheel: Path) -> str:
-    """Check that the wheel holds the package's committed files, and what describes it."""
+    """Check that the wheel contains the package's committed files and its metadata."""
     with zipfile.ZipFile(wheel) as files:
         names = set(files.namelist())
     info = f"{PACKAGE}-{metadata(wheel)['Version']}.dist-info"
@@ -93,7 +93,7 @@ def wheel_contents(wheel: Path) -> str:
 
 
 def sdist_contents(sdist: Path) -> str:
-    """Check that the sdist holds package, examples and docs, no tests."""
+    """Check that the sdist contains the package, examples and docs, but no tests."""
     with tarfile.open(sdist) as files:
         names = {entry.name.split("/", 1)[1] for entry in files if entry.isfile()}
     _compare(names, tracked(PACKAGE, "example_dags", "docs") | SDIST_ROOT | {"PKG-INFO"})
@@ -113,7 +113,7 @@ def metadata(wheel: Path) -> Message:
 
 
 def index_metadata(wheel: Path) -> str:
-    """Check that what the index shows is there, and so is Airflow's entry point."""
+    """Check that the metadata for the index page and Airflow's entry point are there."""
     found = metadata(wheel)
     fields = ("Summary", "License-Expression", "License-File", "Keywords", "Requires-Python")
     if missing := [name for name in fields if not found[name]]:
@@ -140,7 +140,7 @@ def index_page(wheel: Path) -> str:
 
 
 def tool(*arguments: str) -> str:
-    """Check that a tool of this environment has nothing to say against it."""
+    """Check that a tool of this environment finds no problem."""
     command = [sys.executable, "-m", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -149,7 +149,7 @@ def tool(*arguments: str) -> str:
 
 
 def additions(wheel: Path) -> str:
-    """Installed beside a bare Airflow, the wheel adds what is named and changes nothing."""
+    """Check that the wheel, installed into a bare Airflow, adds only the named packages and changes none."""
     uv = os.environ.get("UV", "uv")
     airflow = said(
         sys.executable, "-c", "from importlib.metadata import version as v; print(v('apache-airflow'))"

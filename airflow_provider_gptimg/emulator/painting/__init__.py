@@ -1,1 +1,1 @@
-"""The pictures: what is in them, how they are drawn, and the PNG of them."""
+"""The pictures: their content, how they are drawn, and their PNG."""

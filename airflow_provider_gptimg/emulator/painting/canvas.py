@@ -1,4 +1,4 @@
-"""What pictures are painted on: shapes that every motif uses."""
+"""The canvas for pictures, with the shapes that every motif uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_gptimg.emulator.painting.palettes import Color, Palette
 
 @dataclass
 class Canvas:
-    """What is painted on, and with which colours; distances are in pixels of the canvas."""
+    """The image to paint on, and its colours; distances are in pixels of the canvas."""
 
     image: Image.Image
     palette: Palette

@@ -1,4 +1,4 @@
-"""The compositions: what a picture shows. Each fills a canvas of any shape, from one random generator."""
+"""The compositions of pictures. Each fills a canvas of any shape, from one random generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Painting a picture: a composition, the prompt on a card, and the PNG of it."""
+"""Paints a picture: a composition, the prompt on a card, and the PNG."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from airflow_provider_gptimg.emulator.painting.palettes import PALETTES, Palette
 from airflow_provider_gptimg.emulator.painting.renderer import Picture
 
 BUDGET = 9_000_000
-"""Pixels of the canvas that shapes are drawn on. It is larger than a small picture, for smooth edges."""
+"""Maximum pixels of the canvas for shapes. It is larger than a small picture, for smooth edges."""
 
 LARGEST_INSET = 50_000_000
-"""Pixels of an uploaded picture that is still shown."""
+"""Maximum pixels of an uploaded picture that is shown."""
 
 
 def paint(picture: Picture) -> bytes:
@@ -46,7 +46,7 @@ def _composition(pixels: tuple[int, int], palette: Palette, rng: random.Random) 
     rng.choice(MOTIFS)(Canvas(image, palette, rng))
     if scale == 2:
         return image.reduce(2)
-    if scale < 1.3:  # too little to gain by scaling down once: down by half and up again
+    if scale < 1.3:  # scaling down once would gain too little: down by half and up again
         image = image.reduce(2)
     return image.resize(pixels, Image.Resampling.BICUBIC)
 
@@ -81,20 +81,20 @@ def _inset(image: Image.Image, content: bytes, palette: Palette) -> None:
 
 
 def _decoded(content: bytes, longest: int) -> Image.Image | None:
-    """Return an uploaded picture at most ``longest`` pixels wide and high, None for a very large one."""
+    """Return an uploaded picture at most ``longest`` pixels wide and high, None if it is very large."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here
         reference = Image.open(io.BytesIO(content))
     if reference.width * reference.height > LARGEST_INSET:
         return None
-    reference.draft("RGB", (longest, longest))  # a large JPEG is decoded small
+    reference.draft("RGB", (longest, longest))  # decodes a large JPEG at a smaller size
     small = ImageOps.exif_transpose(reference).convert("RGB")
     small.thumbnail((longest, longest))
     return small
 
 
 def _card(image: Image.Image, picture: Picture, palette: Palette) -> None:
-    """Put the prompt, and what made the picture, on a card at the bottom."""
+    """Put the prompt and the picture's parameters on a card at the bottom."""
     width, height = image.size
     unit = min(width, height)
     margin, padding, small = unit * 0.055, unit * 0.04, max(9, round(unit * 0.021))
@@ -111,7 +111,7 @@ def _card(image: Image.Image, picture: Picture, palette: Palette) -> None:
     left, right, bottom = margin, margin + inner + 2 * padding, height - margin
     top = bottom - (text.height + small * 2.6 + 2 * padding)
     draw = ImageDraw.Draw(image)
-    edge = mix(palette.light, palette.dark, 0.14)  # it may lie on something as light as itself
+    edge = mix(palette.light, palette.dark, 0.14)  # it may lie on an equally light ground
     draw.rounded_rectangle(
         (left, top, right, bottom), unit * 0.018, palette.light, edge, max(1, round(unit * 0.002))
     )

@@ -10,7 +10,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Palette:
-    """A background's two ends, four accents, and a dark and a light colour to write with."""
+    """The two ends of a background, four accents, and a dark and a light colour for text."""
 
     high: Color
     low: Color

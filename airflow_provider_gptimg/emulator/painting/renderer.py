@@ -1,4 +1,4 @@
-"""From a picture's description to PNG bytes: off the event loop, and remembered for a while."""
+"""Turns a picture's description into PNG bytes, off the event loop, and caches them for a while."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 CACHE_BYTES = 96 * 1024 * 1024
-"""How much encoded PNG is kept."""
+"""Maximum bytes of encoded PNG in the cache."""
 
 AT_ONCE = 1
-"""Pictures painted at the same time: one of 4K needs about 100 MB while it is painted."""
+"""Pictures painted at the same time: a 4K picture needs about 100 MB while it is painted."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything that decides what a picture looks like, to the byte."""
+    """Everything that determines a picture, to the byte."""
 
     prompt: str
     label: str
@@ -60,7 +60,7 @@ class Renderer:
         painting = self._painting.get(key)
         if painting is None:
             painting = self._painting[key] = asyncio.ensure_future(self._paint(key, picture))
-        return await asyncio.shield(painting)  # one client that goes away must not stop it for the others
+        return await asyncio.shield(painting)  # a client that disconnects must not stop it for the others
 
     async def _paint(self, key: str, picture: Picture) -> bytes:
         from airflow_provider_gptimg.emulator.painting.painter import paint

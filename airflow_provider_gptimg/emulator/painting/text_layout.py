@@ -1,4 +1,4 @@
-"""Type: the prompt, wrapped and fitted, in whatever letters this machine has."""
+"""The prompt as text: wrapped, fitted, and in the fonts that this machine has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from PIL import ImageDraw, ImageFont
 
-# Looked for by name in the usual places of the system. Pillow's own font covers Latin, these the rest.
+# Searched by name in the system's usual places. Pillow's own font covers Latin, these cover the rest.
 _SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansCJKsc-Regular.otf",
@@ -36,7 +36,7 @@ Font = ImageFont.FreeTypeFont
 
 @lru_cache(maxsize=256)
 def font(name: str, size: int) -> Font | None:
-    """Return a font in ``size`` pixels; the empty name is the one that comes with Pillow."""
+    """Return a font in ``size`` pixels; the empty name means Pillow's own font."""
     try:
         found = ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
     except OSError:
@@ -59,7 +59,7 @@ def _has(name: str, character: str) -> bool:
 
 
 def legible(text: str) -> str:
-    """Return ``text`` with what no font can show named in brackets: better a word than an empty box."""
+    """Return ``text`` with names in brackets, instead of empty boxes, for what no font can show."""
     pieces: list[str] = []
     script, count = "", 0
     for character in f"{unicodedata.normalize('NFC', text)}\n":
@@ -75,7 +75,7 @@ def legible(text: str) -> str:
 
 
 def _name(character: str) -> str:
-    """Name an emoji in full and a letter by its script; nothing for what has no shape of its own."""
+    """Name an emoji in full and a letter by its script; return nothing for a character without a shape."""
     category = unicodedata.category(character)
     if category in _INVISIBLE:
         return ""
@@ -119,7 +119,7 @@ def _face(name: str, size: int) -> Font:
 
 @dataclass(frozen=True)
 class Setting:
-    """Lines of text that fit, and the size they fit in."""
+    """Lines of text that fit, and their font size."""
 
     lines: tuple[str, ...]
     size: int
@@ -137,7 +137,7 @@ class Setting:
 
 
 def fit(text: str, width: float, height: float, largest: int, smallest: int) -> Setting:
-    """Set ``text`` as large as it fits into ``width`` and ``height``; cut it if nothing else helps."""
+    """Set ``text`` as large as possible within ``width`` and ``height``; cut it if nothing else helps."""
     shown = legible(text[:LONGEST])
     size = largest
     while True:
@@ -169,7 +169,7 @@ def _wrap(text: str, width: float, size: int) -> list[str]:
 
 
 def _balanced(lines: list[str], text: str, width: float, size: int) -> list[str]:
-    """Set a short text narrower, as long as that takes no more lines: no last word is left alone."""
+    """Set a short text narrower if that needs no more lines, so that the last word does not stand alone."""
     narrower = width * 0.94
     while 1 < len(lines) <= 4 and narrower > width / 2:
         again = _wrap(text, narrower, size)
@@ -180,12 +180,12 @@ def _balanced(lines: list[str], text: str, width: float, size: int) -> list[str]
 
 
 def _joins(before: str, after: str) -> bool:
-    """Tell whether two pieces belong together without a space: scripts that write none."""
+    """Tell whether two pieces are joined without a space, as in scripts that have none."""
     return all(unicodedata.east_asian_width(character) in "WF" for character in (before, after))
 
 
 def _words(paragraph: str, width: float, size: int) -> Iterator[str]:
-    """Cut a paragraph where a line may end: at spaces, between wide characters, inside endless words."""
+    """Cut a paragraph where a line may end: at spaces, between wide characters, inside overlong words."""
     for word in paragraph.split():
         piece = ""
         for character in word:
