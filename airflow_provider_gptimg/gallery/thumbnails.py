@@ -69,7 +69,7 @@ class Thumbnails:
                 del self._making[key]
 
     def _made(self, read: Callable[[], bytes]) -> bytes:
-        content = read()  # before taking a slot: nobody must wait for a storage that hangs
+        content = read()  # before taking a slot: a storage that hangs holds up nobody else's thumbnail
         if not self._decoding.acquire(timeout=self._patience):
             raise Gone("Too many thumbnails are being made.")
         try:
