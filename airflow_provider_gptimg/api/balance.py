@@ -1,4 +1,4 @@
-"""The money: what a key may still spend, and what its whole account has."""
+"""The money that a key may still spend, and the balance of its account."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from airflow_provider_gptimg.api.prices import CREDITS_PER_USD
 from airflow_provider_gptimg.api.wire import Reply, Request
 
 _NOT_SERVED = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PERMISSION, Kind.MALFORMED})
-"""How a compatible service that knows only the key's quota answers for the account."""
+"""Errors of a compatible service that knows only the key's quota, when asked for the account."""
 
 
 @dataclass(frozen=True)
 class Balance:
-    """What can be spent, in US dollars (contract: Balance). Both limits hold: the smaller one counts.
+    """What can be spent, in US dollars (contract: Balance). Both limits apply, so the smaller one counts.
 
-    :param key_usd: what the key may still spend; None where it has no limit of its own.
-    :param account_usd: what the account has; None where it has no limit, or the service does not say.
-    :param key_unlimited: whether the key has no limit of its own. The account's money is one all the same.
+    :param key_usd: what the key may still spend; None if it has no limit of its own.
+    :param account_usd: the account's balance; None if it has no limit, or the service does not say.
+    :param key_unlimited: whether the key has no limit of its own. The account's balance still limits it.
     """
 
     key_usd: float | None
@@ -32,12 +32,12 @@ class Balance:
 
     @property
     def usd(self) -> float | None:
-        """The US dollars that can be spent now, None where no limit is known."""
+        """The US dollars that can be spent now, None if no limit is known."""
         return min((usd for usd in (self.key_usd, self.account_usd) if usd is not None), default=None)
 
 
 def said(balance: Balance) -> str:
-    """Return a balance in a sentence."""
+    """Describe a balance in a sentence."""
     if balance.key_unlimited or balance.key_usd is None:
         key = "has no limit of its own"
     else:
@@ -47,11 +47,11 @@ def said(balance: Balance) -> str:
 
 
 def ask(*, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS) -> Flow[Balance]:
-    """Ask for the quota of the key and the money of the account, with two calls that are free.
+    """Ask for the key's quota and the account's balance, with two free calls.
 
-    :param give_up_at: Unix seconds until which "slow down" answers are waited out.
-    :param attempts: how often each call is sent when no connection comes about.
-    :raises ApiError: AUTHENTICATION for a key that the service does not know; whatever else went wrong.
+    :param give_up_at: until when to wait out "slow down" answers, in Unix seconds.
+    :param attempts: how often to send each call if no connection can be made.
+    :raises ApiError: AUTHENTICATION for a key that the service does not know; any other failure.
     """
 
     def answer(request: Request) -> Flow[float | None]:
@@ -68,13 +68,13 @@ def ask(*, clock: Clock, give_up_at: float, attempts: int = CONNECT_ATTEMPTS) ->
 
 
 def read(reply: Reply) -> float | None:
-    """Read the answer to a balance query: US dollars, None where there is no limit.
+    """Read the answer to a balance query: US dollars, None if there is no limit.
 
-    The credits count. The unit of ``remain_balance`` is a setting of the site, and taken for US dollars
-    only where an answer has no credits.
+    The credits count. The unit of ``remain_balance`` is a setting of the site. It is taken as US dollars
+    only if the answer has no credits.
 
-    :raises ApiError: kind AUTHENTICATION where it says ``success: false`` (an unknown key can answer
-        200 that way, contract: Balance); MALFORMED without a number.
+    :raises ApiError: kind AUTHENTICATION if it says ``success: false`` (the answer to an unknown key can
+        be a 200 like this, contract: Balance); MALFORMED without a number.
     """
     answer = wire.json_object(reply)
     if answer.get("success") is False:

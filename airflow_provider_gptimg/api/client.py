@@ -1,4 +1,4 @@
-"""The HTTP client: drives flows over a socket. The only module that knows httpx."""
+"""The HTTP client, which drives flows over a socket. Only this module imports httpx."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from airflow_provider_gptimg.api.watchdog import Watchdog
 from airflow_provider_gptimg.api.wire import Reply, Request
 
 USER_AGENT = f"airflow-provider-gptimg/{__version__}"
-"""A library's default may be answered 403 (contract: Base and auth)."""
+"""The default of an HTTP library may get a 403 (contract: Base and auth)."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for a connection to come about, if the settings do not allow less."""
+"""Seconds to make a connection, unless the settings allow less."""
 
 LANE_CONNECTIONS = 1
 MAX_LANES = 96
-"""An event loop's connections: each in a pool of its own. For each request, and after it, httpx asks every
-connection of a pool whether it is still open, which with a hundred of them costs more than the call."""
+"""An event loop's connections, each in its own pool. Before and after each request, httpx checks every
+connection of a pool. With a hundred of them that costs more than the call."""
 
-# httpx logs each URL at INFO, and httpcore each answer's headers at DEBUG: noise by the thousand in a
-# triggerer, and generation ids are enough to follow a wait. Who configures them keeps what they configured.
+# httpx logs each URL at INFO, and httpcore each answer's headers at DEBUG. In a triggerer that is thousands
+# of lines, and generation ids are enough to follow a wait. A level that a user has set is kept.
 for _name in ("httpx", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
@@ -54,9 +54,9 @@ for _name in ("httpx", "httpcore"):
 class SyncClient:
     """Drives flows in the calling thread.
 
-    :param transport: where requests go instead of the network (tests).
+    :param transport: takes the requests instead of the network (tests).
     :param sleep: replaces ``time.sleep`` (tests).
-    :param interruption: ends every wait and every call except a submission, whose answer says what was paid.
+    :param interruption: ends every wait and every call but a submission, whose answer says what was paid.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class SyncClient:
 
 @contextmanager
 def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = None) -> Iterator[Fetched]:
-    """Get a result URL without the key, wherever it leads; redirects are left to the caller.
+    """Get a result URL on any host, without the key. The caller handles redirects.
 
     :raises ApiError: kind UNREACHABLE, also while the chunks are read.
     """
@@ -157,7 +157,7 @@ def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = 
             http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             headers = {name.lower(): value for name, value in response.headers.items()}
-            # As they come, not gathered to a size: whoever drips would else never be found too slow.
+            # Chunks as they arrive: with a fixed size, a dripping server would never count as too slow.
             yield Fetched(response.status_code, headers, response.iter_raw())
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise ApiError(
@@ -168,7 +168,7 @@ def fetch(settings: Settings, url: str, transport: httpx.BaseTransport | None = 
 class AsyncClient:
     """Drives flows on an event loop; parameters as for :class:`SyncClient`.
 
-    :param schedules: what was learned of the account's generations.
+    :param schedules: what was learned about the durations of the account's generations.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class AsyncClient:
         lane = self._free_lane()
         lane.calls += 1
         try:
-            # httpx limits each read; a head that comes byte by byte would be within that for weeks.
+            # httpx limits each read. A head that comes byte by byte could stay within that limit for weeks.
             with anyio.fail_after(answer.longest):
                 built = _built(lane.http, self._settings.base_url, request)
                 response = await lane.http.send(built, stream=True)
@@ -255,7 +255,7 @@ class AsyncClient:
         return reply
 
     def _free_lane(self) -> _Lane:
-        """Return the first lane with a free connection; the first ones so keep theirs warm."""
+        """Return the first lane with a free connection, so that the first ones stay warm."""
         for lane in self._lanes:
             if lane.calls < LANE_CONNECTIONS:
                 return lane
@@ -269,8 +269,8 @@ class AsyncClient:
 def _built(http: httpx.AsyncClient, base_url: str, request: Request) -> httpx.Request:
     if request.category != "query":
         return http.build_request(**_arguments(request))
-    # Made by the thousand: what httpx would merge each time (base URL, headers, cookies, parameters)
-    # is the same for all of them, and was a fifth of the cost of a call.
+    # There are thousands of these. Base URL, headers, cookies and parameters are the same for all, and
+    # merging them each time in httpx was a fifth of the cost of a call.
     extensions = {"timeout": http.timeout.as_dict()}
     url = _url(f"{base_url}{request.path}")
     return httpx.Request("GET", url, headers=http.headers, extensions=extensions)
@@ -278,20 +278,20 @@ def _built(http: httpx.AsyncClient, base_url: str, request: Request) -> httpx.Re
 
 @lru_cache(maxsize=4096)
 def _url(text: str) -> httpx.URL:
-    """Return an address taken apart; every wait asks for its own again and again."""
+    """Return a parsed address. Every wait uses the same one again and again."""
     return httpx.URL(text)
 
 
 def _headers_of(response: httpx.Response) -> dict[str, str]:
-    """Return the headers by lower-case name. httpx guesses their encoding each time that one is asked for."""
+    """Return the headers by lower-case name. httpx guesses their encoding at each access."""
     return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
 
 
 class _NoCookies(httpx.Cookies):
-    """Takes no cookies, and does not read them: that was a fifteenth of the cost of a call."""
+    """Ignores cookies. Reading them was a fifteenth of the cost of a call."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Take none."""
+        """Ignore the cookies."""
 
 
 class _AsyncHttp(httpx.AsyncClient):
@@ -311,7 +311,7 @@ _NO_COOKIE_JAR = _NoCookies()
 
 @dataclass
 class _Lane:
-    """A small connection pool, and how many calls are under way in it."""
+    """A small connection pool, and the number of its running calls."""
 
     http: httpx.AsyncClient
     calls: int = 0
@@ -333,7 +333,7 @@ def _broken(answer: Answer, error: Exception) -> ApiError:
     return answer.broken(
         error,
         timed_out=isinstance(error, (httpx.TimeoutException, TimeoutError)),
-        # Of a request that it finds wrong, httpx quotes the header.
+        # Other errors of httpx can quote a header of the request.
         quotable=isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError)),
         never_sent=isinstance(error, _NEVER_SENT),
     )
@@ -341,7 +341,7 @@ def _broken(answer: Answer, error: Exception) -> ApiError:
 
 @lru_cache(maxsize=8)
 def _ssl_context(verify: bool | str) -> ssl.SSLContext:
-    # Reading the CA bundle takes tens of milliseconds of CPU, so once per process, not per client.
+    # Reading the CA bundle takes tens of milliseconds of CPU, so it is done once per process.
     if isinstance(verify, str):
         return ssl.create_default_context(cafile=verify)
     return httpx.create_ssl_context(verify=verify)
@@ -351,9 +351,9 @@ _warming = threading.Lock()
 
 
 def warm_up(settings: Settings) -> None:
-    """Do what makes a first async call slow; call it in a thread, so that no event loop waits for it.
+    """Do the slow parts of a first async call. Run it in a thread, so that no event loop waits for it.
 
-    That is reading the CA bundle, and loading the library by which httpx talks to the event loop.
+    It reads the CA bundle, and loads the library with which httpx uses the event loop.
     """
     with _warming, _settings_blamed(settings):
         _ssl_context(settings.verify)
@@ -385,18 +385,18 @@ def _options(settings: Settings) -> dict[str, Any]:
             "Authorization": f"Bearer {settings.api_key}",
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
-            # Answers are small; uncompressed, a hostile one cannot unfold in memory.
+            # Answers are small. An uncompressed one cannot blow up in memory.
             "Accept-Encoding": "identity",
         },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "limits": _LANE,
         "verify": _ssl_context(settings.verify),
         "proxy": settings.proxy,
-        # A redirect would send the key, or the money, somewhere else.
+        # A redirect could send the key, or a paid request, to another place.
         "follow_redirects": False,
-        # The environment's proxy would get the key in plain text, and has no way to this machine.
+        # The environment's proxy would see the key in plain text, and cannot reach this machine.
         "trust_env": not settings.is_local,
-        # They would grow from answer to answer.
+        # Cookies would pile up from answer to answer.
         "cookies": CookieJar(_NO_COOKIES),
     }
 

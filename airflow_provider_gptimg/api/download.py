@@ -1,4 +1,4 @@
-"""Fetching a result: streamed, bounded, checked; without the key, and not from where it must not be."""
+"""Fetches a result: streamed, limited, checked, without the key, and only from allowed addresses."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from airflow_provider_gptimg.api.image_formats import format_of, is_whole
 from airflow_provider_gptimg.api.settings import Settings
 
 MAX_IMAGE_BYTES = 200 * 1024 * 1024
-"""No picture of this service comes near; more than this is not one."""
+"""Far more than any picture of this service has. Anything larger is refused."""
 
 MAX_SECONDS = 600.0
-"""A picture that takes longer is given up; the limit of each read is never reached drop by drop."""
+"""Limit for a whole picture. A server that sends drop by drop never reaches the limit of a single read."""
 
 MAX_REDIRECTS = 3
 
 _PIECE = 1024 * 1024
-"""Bytes that are unpacked at a time: a small answer must not fill the memory."""
+"""Bytes to unpack at a time, so that a small answer cannot fill the memory."""
 
 _GZIP_OR_ZLIB = 47
-"""What zlib calls either of them, whichever it is."""
+"""The ``wbits`` with which zlib detects which of the two it is."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An answer whose body is still to be read: status, headers by lower-case name, chunks."""
+    """An answer with an unread body: status, headers by lower-case name, chunks."""
 
     status: int
     headers: Mapping[str, str]
@@ -64,11 +64,11 @@ def download(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Download:
-    """Write the picture at a result URL to ``file``, without what a CDN may have packed it in.
+    """Write the picture at a result URL to ``file``. Compression by a CDN is undone.
 
-    :param file: opened to write and read, and empty.
-    :param clock: returns seconds from any moment on.
-    :raises ApiError: EXPIRED where the service says it is gone, DOWNLOAD or UNREACHABLE otherwise.
+    :param file: empty, and open for writing and reading.
+    :param clock: returns seconds since any fixed moment.
+    :raises ApiError: EXPIRED if the service says it is gone, otherwise DOWNLOAD or UNREACHABLE.
     """
     give_up_at = clock() + MAX_SECONDS
     for _ in range(MAX_REDIRECTS + 1):
@@ -117,10 +117,10 @@ def _counted(answer: Fetched) -> Iterator[bytes]:
 
 
 def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield a body without the compression that some CDNs put around it, although nobody asked for it.
+    """Yield a body without the compression that some CDNs add unasked.
 
-    Its first bytes tell, and not its headers: no picture begins as compressed data does, and some
-    servers leave the header out, or send it with what is not compressed.
+    Its first bytes decide, not its headers. No picture begins like compressed data, and some servers leave
+    the header out, or send it with uncompressed data.
     """
     start = next(chunks, b"")
     if not _is_compressed(start):
@@ -149,8 +149,8 @@ def _is_compressed(start: bytes) -> bool:
 def check_address(url: str, settings: Settings) -> None:
     """Refuse a result URL that is not http(s), or that leads into a private network.
 
-    Unless the service itself is there: then its images may be, too. What a proxy resolves is the
-    proxy's to judge.
+    If the service itself is in a private network, its images may be too. Names that a proxy resolves are
+    left to the proxy.
 
     :raises ApiError: kind DOWNLOAD.
     """
@@ -164,7 +164,7 @@ def check_address(url: str, settings: Settings) -> None:
 
 
 def _goes_through_proxy(url: SplitResult, settings: Settings) -> bool:
-    """Return whether the HTTP client asks a proxy for it, the connection's or the environment's."""
+    """Return whether the HTTP client uses a proxy for it, the connection's or the environment's."""
     if settings.proxy is not None:
         return True
     proxies = {} if settings.is_local else getproxies()

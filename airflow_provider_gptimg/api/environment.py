@@ -1,4 +1,4 @@
-"""Why no connection can be made at all: a setting, or a variable of this machine's environment."""
+"""Finds the setting or environment variable that prevents any connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SOCKS = "pip install 'httpx[socks]'"
 
 
 def unusable(error: Exception, settings: Settings) -> ApiError:
-    """Return the error for settings that make no HTTP client, naming the setting or the variable.
+    """Return the error for settings that do not work, naming the setting or the environment variable.
 
     :param error: what the HTTP client or the TLS library raised.
     """
@@ -33,7 +33,7 @@ def unusable(error: Exception, settings: Settings) -> ApiError:
 
 
 def check_certificates(settings: Settings) -> None:
-    """Refuse a directory of certificates that is not there: with it, every certificate would be refused.
+    """Refuse a missing directory of certificates. With it, every certificate would be refused.
 
     :raises OSError: naming the directory.
     """
@@ -46,7 +46,7 @@ def check_certificates(settings: Settings) -> None:
 def _certificates(settings: Settings) -> ApiError | None:
     if isinstance(settings.verify, str):
         return invalid("verify", settings.verify, "it is not a file with certificates on this machine")
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # in this order, and only the first one counts
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # in this order; only the first one counts
         if path := os.environ.get(name):
             return ApiError(
                 Kind.INVALID,
@@ -67,7 +67,7 @@ def _proxy_setting(settings: Settings) -> ApiError | None:
 def _proxy_variable() -> ApiError | None:
     proxies = getproxies()
     for scheme in ("http", "https", "all"):
-        # As the HTTP client reads it: what names no scheme is an HTTP proxy.
+        # As in the HTTP client, a proxy without a scheme is an HTTP proxy.
         kind, mark, _ = proxies.get(scheme, "").partition("://")
         if not mark or kind in ("http", "https"):
             continue

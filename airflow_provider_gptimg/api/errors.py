@@ -1,4 +1,4 @@
-"""Everything that can go wrong between a request and its images, as one class and its kinds."""
+"""All errors between a request and its images: one class, and its kinds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Kind(str, Enum):
-    """What went wrong; the value is the reason code that trigger events carry.
+    """What went wrong. The value is the reason code in trigger events.
 
     Status codes are from the contract's table "Errors".
     """
@@ -23,12 +23,12 @@ class Kind(str, Enum):
     UNAVAILABLE = "unavailable"  # 5xx
     UNREACHABLE = "unreachable"  # no connection, or it broke
     MALFORMED = "malformed"  # an answer that cannot be read
-    AMBIGUOUS = "ambiguous"  # whether a submission was accepted is unknown; a later attempt looks again
-    UNDECIDED = "undecided"  # the same, where paying again was ruled out
+    AMBIGUOUS = "ambiguous"  # unknown whether a submission was accepted; a later attempt looks again
+    UNDECIDED = "undecided"  # the same, but paying again is not allowed
     FAILED = "failed"  # the generation failed at the service
     NO_IMAGES = "no_images"  # completed, without any URL
     EXPIRED = "expired"  # completed, but its images are gone
-    COST_LIMIT = "cost_limit"  # the batch may spend no more, by its own limit
+    COST_LIMIT = "cost_limit"  # the batch has reached its own spending limit
     REFERENCE = "reference"  # a reference image could not be read; nothing was paid
     DOWNLOAD = "download"  # an image could not be fetched, or is not the image it should be
     STORAGE = "storage"  # an image could not be stored
@@ -48,7 +48,7 @@ FINAL = frozenset(
         Kind.COST_LIMIT,
     }
 )
-"""The kinds that the same request, sent again, cannot mend (contract: Errors)."""
+"""Kinds for which sending the same request again does not help (contract: Errors)."""
 
 _OF_COMPLETED = frozenset({Kind.NO_IMAGES, Kind.DOWNLOAD, Kind.STORAGE})
 
@@ -57,17 +57,17 @@ LIVES = "24 hours"
 
 
 class ApiError(Exception):
-    """An error of the service, of the way to it, or of what was to be sent.
+    """An error of the service, of the connection to it, or of the request.
 
     :param kind: what went wrong.
-    :param message: one sentence for people: what, the value, what is allowed.
-    :param status: HTTP status, where there was an answer.
+    :param message: one sentence for people: what is wrong, the value, what is allowed.
+    :param status: HTTP status, if there was an answer.
     :param code: the service's own error code.
     :param retry_after: seconds the service asks to wait.
-    :param not_accepted: True where the service surely did not take the request, so that sending it
-        again cannot pay twice (contract: Errors; connect errors, 429, 503 ``rate_limit_unavailable``).
-    :param generation_id: the generation this is about, once there is one.
-    :param field: the request's field that is not allowed.
+    :param not_accepted: True if the service surely did not accept the request, so that sending it again
+        cannot pay twice (contract: Errors; connect errors, 429, 503 ``rate_limit_unavailable``).
+    :param generation_id: the generation that this is about, if there is one.
+    :param field: the field of the request that is not allowed.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class ApiError(Exception):
         self.field = field
 
     def __str__(self) -> str:
-        # What was refused as an id names no generation.
+        # A value that was refused as an id does not name a generation.
         if self.generation_id is None or self.field == "generation_id":
             return self.message
         return f"{self.message} {fate(self.generation_id, self.kind)}"
 
     def about(self, generation_id: str) -> ApiError:
-        """Return self, naming the generation it is about."""
+        """Set the generation that this is about, if it is not set, and return self."""
         self.generation_id = self.generation_id or generation_id
         return self
 
 
 def fate(generation_id: str, kind: Kind) -> str:
-    """Return the end of every error after a submission: which generation, and what becomes of it."""
-    # A DAG may ask for an id that never was one; it must not write lines of its own into logs.
+    """Return the end of every message after a submission: the generation, and what becomes of it."""
+    # A DAG may ask for any text as an id. It must not be able to add lines to logs.
     name = "".join(c if c.isprintable() else "?" for c in generation_id)
     if kind in (Kind.NOT_FOUND, Kind.EXPIRED):
         return f"[generation {name}]"
@@ -124,10 +124,10 @@ def fate(generation_id: str, kind: Kind) -> str:
 
 
 def invalid(field: str, value: object, allowed: str) -> ApiError:
-    """Return the error for a bad input: its field, its value (shortened) and what is allowed."""
+    """Return the error for a bad input, with its field, its value (shortened) and what is allowed."""
     try:
         shown = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list…
+    except (ValueError, RecursionError):  # a number with thousands of digits, a deeply nested list
         shown = f"<{type(value).__name__}>"
     if len(shown) > 120:
         shown = f"{shown[:100]}… ({len(shown)} characters)"

@@ -1,11 +1,11 @@
-"""What is done with the service, step by step, without doing any of it.
+"""The steps of using the service, without any I/O.
 
-A flow is a generator: it yields :class:`Send` and :class:`Sleep`, is sent the reply to each request,
-and returns its result. Whoever drives it does the I/O: the sync client of a worker, the async client
-of a trigger, a test with replies written by hand. So a retry, a wait and a submission are decided in
-one place, whichever way a task waits.
+A flow is a generator. It yields :class:`Send` and :class:`Sleep`, is sent the reply to each request, and
+returns its result. A driver does the I/O: the sync client of a worker, the async client of a trigger, or a
+test with replies written by hand. So retries, waits and submissions are decided in one place, whichever way
+a task waits.
 
-A driver throws :class:`ApiError` into the flow where a request got no answer.
+If a request gets no answer, the driver throws :class:`ApiError` into the flow.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Worth = Callable[[], float]
 
 @dataclass(frozen=True)
 class Send:
-    """Send this request; the driver sends its :class:`Reply` back, or throws an ApiError.
+    """Send this request. The driver sends back its :class:`Reply`, or throws an ApiError.
 
-    :param worth: returns how much sending it is worth now, where calls compete for a rate limit.
+    :param worth: returns how much it is worth to send it now, if calls compete for a rate limit.
     """
 
     request: Request
@@ -38,7 +38,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Do nothing for so many seconds."""
+    """Do nothing for this number of seconds."""
 
     seconds: float
 
@@ -46,36 +46,36 @@ class Sleep:
 T = TypeVar("T")
 Flow = Generator["Send | Sleep", "Reply | None", T]
 Clock = Callable[[], float]
-"""Returns Unix seconds: deadlines outlive processes, so they are wall-clock time."""
+"""Returns Unix seconds. Deadlines outlive processes, so they are wall-clock times."""
 
 CONNECT_ATTEMPTS = 4
-"""How often one call is sent when no connection comes about."""
+"""How often to send one call if no connection can be made."""
 
 MAX_BACKOFF = 30.0
 """Longest pause in seconds between two attempts of one call, unless the service asks for more."""
 
 MAX_RATE_LIMIT_BACKOFF = BURST_SECONDS
-"""The same after a 429: the service's bucket is full again after that time, so that whoever sleeps on
-leaves calls unused that others no longer want."""
+"""The same after a 429. The service's bucket is full again after that time, so a longer sleep would waste
+calls."""
 
 MIN_PAUSE = 0.1
-"""Shortest pause in seconds between two looks: an interval of 0 must not become a busy loop."""
+"""Shortest pause in seconds between two looks, so that an interval of 0 is no busy loop."""
 
 ENDS_A_WAIT = frozenset({Kind.INVALID, Kind.AUTHENTICATION, Kind.PERMISSION, Kind.NOT_FOUND})
-"""What ends a wait at once. Anything else may pass, and the generation is paid for: so also a refusal that
-would end a submission, such as 402, only counts as one failed look."""
+"""Errors that end a wait at once. Any other may pass, and the generation is paid for. So even a refusal that
+would end a submission, such as 402, counts only as one failed look."""
 
 POLL_FAILURES_TOLERATED = 5
-"""So many status queries in a row may fail before a wait gives up (design: Trigger)."""
+"""How many status queries in a row may fail before a wait gives up (design: Trigger)."""
 
 NOT_YET_SECONDS = 60.0
-"""For so long after our own accepted submission, "unknown" means "not yet" (contract: Status)."""
+"""Seconds after our own accepted submission in which "unknown" means "not yet" (contract: Status)."""
 
 
 def is_not_yet(error: ApiError, submitted_at: float | None, now: float) -> bool:
-    """Return whether the service does not know a generation only because it is so young.
+    """Return whether the service does not know a generation only because it is new.
 
-    :param submitted_at: when we submitted it, in Unix seconds; None where that is not known.
+    :param submitted_at: when we submitted it, in Unix seconds; None if that is not known.
     :param now: Unix seconds; the clocks of two workers may differ.
     """
     is_young = submitted_at is not None and abs(now - submitted_at) < NOT_YET_SECONDS
@@ -91,12 +91,12 @@ def call(
     worth: Worth | None = None,
     before_send: Callable[[], None] = lambda: None,
 ) -> Flow[Reply]:
-    """Send one request, and again while the service surely did not accept it.
+    """Send one request. Send it again as long as the service surely did not accept it.
 
-    That is after connect errors (``attempts`` times in all), and after 429 and 503
-    ``rate_limit_unavailable`` until ``give_up_at``: those say "later", not "no" (contract: Errors).
+    That is after connect errors (at most ``attempts`` times in total), and until ``give_up_at`` after 429
+    and 503 ``rate_limit_unavailable``, which say "later", not "no" (contract: Errors).
 
-    :param before_send: called each time before the request is sent; what it raises ends the flow.
+    :param before_send: called each time before the request is sent. An error from it ends the flow.
     :raises ApiError: every other failure, at once.
     """
     attempt = unanswered = 0
@@ -130,9 +130,9 @@ def _reply(request: Request, answer: Reply | None) -> Reply:
 def query(
     generation_or_business_id: str, *, clock: Clock, give_up_at: float, attempts: int = 1
 ) -> Flow[Generation]:
-    """Ask once what became of a generation, by its own id or by its business id.
+    """Ask once for the status of a generation, by its own id or its business id.
 
-    :raises ApiError: NOT_FOUND for an id the service does not know; whatever else went wrong.
+    :raises ApiError: NOT_FOUND for an id that the service does not know; any other failure.
     """
     request = wire.status_query(generation_or_business_id)
     reply = yield from call(request, clock=clock, give_up_at=give_up_at, attempts=attempts)
@@ -145,7 +145,7 @@ class Pace:
 
     :param interval: seconds; the service advises 5 to 10 with jitter (contract: Status).
     :param exponential: double it from look to look, as Airflow's ``exponential_backoff`` does.
-    :param max_wait: seconds between two looks at most.
+    :param max_wait: most seconds between two looks.
     """
 
     interval: float = 5.0
@@ -154,15 +154,15 @@ class Pace:
 
     @property
     def is_advisable(self) -> bool:
-        """Whether a schedule may move the looks: somebody who says more than the interval wants just that."""
+        """Whether a schedule may move the looks. It may not if the user sets more than the interval."""
         return not self.exponential and self.max_wait is None
 
     def pause(self, looks: int) -> float:
         """Return the seconds to sleep after ``looks`` looks."""
         pause = self.interval * random.uniform(0.9, 1.1)
         if self.exponential:
-            # As Airflow's BaseSensorOperator does it: half the interval after the first look and
-            # double from look to look, plus up to as much again as jitter.
+            # Like Airflow's BaseSensorOperator: half the interval after the first look, then doubled
+            # from look to look, plus a jitter of up to 100 %.
             least = max(float(int(self.interval * 2.0 ** min(looks - 2, 60))), 1.0)
             pause = least * random.uniform(1.0, 2.0)
         return max(MIN_PAUSE, pause if self.max_wait is None else min(pause, self.max_wait))
@@ -180,11 +180,11 @@ def look(
 ) -> Flow[Generation]:
     """Look at a generation until one look succeeds, tolerating a few failures in a row.
 
-    :param submitted_at: when we submitted it, in Unix seconds, where that is known: for a minute after
-        that, a generation that the service does not know is one more "not yet".
-    :param on_failed_look: told of each look that failed and is repeated.
-    :raises ApiError: at once for what no further look can mend (401, 403, 404), after too many failures
-        in a row, or TIMEOUT if the last look at the deadline failed too.
+    :param submitted_at: when we submitted it, in Unix seconds, if that is known. For a minute after that, a
+        generation that the service does not know counts as "not yet".
+    :param on_failed_look: called for each failed look that is repeated.
+    :raises ApiError: at once if another look cannot help (401, 403, 404); after too many failures in a
+        row; or TIMEOUT if the last look at the deadline failed too.
     """
     failures = 0
     while True:
@@ -203,7 +203,7 @@ def look(
             if failures > POLL_FAILURES_TOLERATED:
                 error.message = f"{failures} status queries in a row failed, the last one so: {error.message}"
                 if error.kind in FINAL:
-                    error.kind = Kind.UNAVAILABLE  # of a look, not of what was submitted: a retry may help
+                    error.kind = Kind.UNAVAILABLE  # about a look, not the submission: a retry may help
                 raise
             pause = max(pace.pause(max(1, failures)), error.retry_after or 0.0)
             on_failed_look(error)
@@ -224,11 +224,11 @@ def wait(
 ) -> Flow[Generation]:
     """Wait until a generation is completed, and return it with its images.
 
-    :param deadline: Unix seconds; there is one last look at it.
-    :param first_look_after: seconds before the first look; by default what the course or the pace says.
+    :param deadline: Unix seconds; there is one last look then.
+    :param first_look_after: seconds before the first look; by default the course or the pace decides.
     :param submitted_at: as for :func:`look`.
-    :param course: what is known of such generations; it goes before the pace where it has advice.
-    :param on_unknown_status: told once of each status the contract does not know; it means "running".
+    :param course: what is known about such generations. If it has advice, that replaces the pace.
+    :param on_unknown_status: called once for each status that is not in the contract; it means "running".
     :param on_failed_look: as for :func:`look`.
     :raises ApiError: FAILED, NO_IMAGES, TIMEOUT, and what :func:`look` raises.
     """

@@ -1,4 +1,4 @@
-"""A generation as the service tells of it, read tolerantly from every shape that has been seen."""
+"""A generation as the service reports it, read tolerantly from all known forms of answers."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ QUEUED = "queued"
 COMPLETED = "completed"
 FAILED = "failed"
 RUNNING = frozenset({QUEUED, "in_progress", "pending", "submitted", "processing"})
-"""Statuses known to mean "not yet" (contract: Status); any other but the final two means it too."""
+"""Statuses known to mean "not yet" (contract: Status). Any other non-final status means it too."""
 
 FINAL_STATUSES = frozenset({COMPLETED, FAILED})
 
 MAX_URLS = 1_000
-"""More result URLs than that are not an answer of this service."""
+"""An answer with more result URLs is not from this service."""
 
 LIFETIME = 24 * 3600.0
-"""Seconds that result URLs live where the answer does not say until when (contract: Status)."""
+"""Seconds that result URLs live if the answer does not say (contract: Status)."""
 
 MAX_ID_CHARACTERS = 512
-"""An id is opaque, but it goes into URLs, log lines and XCom: a longer or unprintable one is none."""
+"""An id is opaque, but goes into URLs, log lines and XCom. Longer or unprintable ids are refused."""
 
 _YEAR_10000 = 253_402_300_800
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """What one answer says of a generation (contract: Submit, Status).
+    """What one answer says about a generation (contract: Submit, Status).
 
     :param id: the service's task id, opaque.
     :param status: as answered, in lower case; see :attr:`is_final`.
-    :param progress: percent, 0-100, None where not given; not reliable.
+    :param progress: percent, 0-100, None if not given; not reliable.
     :param created_at: Unix seconds, UTC; likewise ``completed_at``, ``expires_at``, ``answered_at``.
-    :param answered_at: the service's own clock when it answered (the ``Date`` header).
+    :param answered_at: the time of the answer by the service's clock (the ``Date`` header).
     :param urls: the result URLs in order; empty until completed.
     :param reason: why it failed, in the service's words.
-    :param cost_usd: US dollars billed, 0.0 once refunded, None where the answer does not say.
+    :param cost_usd: US dollars billed, 0.0 once refunded, None if the answer does not say.
     """
 
     id: str
@@ -65,11 +65,11 @@ class Generation:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the status is one the contract does not name."""
+        """Whether the contract does not name this status."""
         return not self.is_final and self.status not in RUNNING
 
     def age(self, now: float) -> float:
-        """Return the seconds since the submission, by the service's own clock where it shows one."""
+        """Return the seconds since the submission, by the service's clock if the answer has it."""
         if self.created_at is None:
             return 0.0
         return max(0.0, (self.answered_at or now) - self.created_at)
@@ -82,7 +82,7 @@ class Generation:
 
     @property
     def duration(self) -> float | None:
-        """The seconds it took, where the service says so."""
+        """The seconds that it took, if the service says so."""
         if self.created_at is None or self.completed_at is None:
             return None
         return max(0.0, self.completed_at - self.created_at)
@@ -109,7 +109,7 @@ class Generation:
     def completed(self) -> Generation:
         """Return self, a completed generation with images.
 
-        :raises ApiError: kind FAILED, or NO_IMAGES where a completed generation has no URL.
+        :raises ApiError: kind FAILED, or NO_IMAGES if a completed generation has no URL.
         """
         if self.status == FAILED:
             raise ApiError(
@@ -131,7 +131,7 @@ class Generation:
     ) -> Generation:
         """Read one generation from an answer's JSON object.
 
-        :param asked_id: the id that was asked for, used where the answer has a status and repeats no id.
+        :param asked_id: the id that was asked for. It is used if the answer has a status but no id.
         :raises ApiError: kind MALFORMED if there is no id at all.
         """
         generation_id = data.get("id") or (asked_id if data.get("status") else None)
@@ -147,7 +147,7 @@ class Generation:
             status=(shorten(status.lower(), 60) if isinstance(status, str) else "") or QUEUED,
             model=shorten(data["model"]) if isinstance(data.get("model"), str) else None,
             progress=_percent(data.get("progress")),
-            # 0 is how some servers write "not yet".
+            # Some servers write 0 for "not yet".
             created_at=_number(data.get("created_at")) or None,
             completed_at=completed_at,
             expires_at=_expiry(data, completed_at),
@@ -164,7 +164,7 @@ def _is_id(text: str) -> bool:
 
 
 def shorten(text: str, limit: int = 200) -> str:
-    """Return at most ``limit`` printable characters of a text that came from outside."""
+    """Return at most ``limit`` printable characters of a text from outside."""
     shown = "".join(c if c.isprintable() else " " for c in text[: limit * 4])
     return " ".join(shown.split())[:limit]
 
@@ -188,7 +188,7 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_url(text: str) -> str | None:
-    """Return an http(s) URL, without blanks around it and its scheme in lower case; None for other texts."""
+    """Return an http(s) URL, stripped and with its scheme in lower case; None for other texts."""
     scheme, mark, rest = text.strip().partition("://")
     if scheme.lower() not in ("https", "http") or not rest or not rest.isprintable():
         return None
@@ -215,12 +215,12 @@ def _reason(data: Mapping[str, Any]) -> str | None:
 def _expiry(data: Mapping[str, Any], completed_at: float | None) -> float | None:
     expires_at = _number(data.get("expires_at")) or None
     began = completed_at or _number(data.get("created_at")) or None
-    # Images cannot be gone before they were made: that is a number with another meaning.
+    # Images cannot expire before they are made, so such a number means something else.
     return None if expires_at and began and expires_at <= began else expires_at
 
 
 def _cost(billing: object) -> float | None:
-    """Return the US dollars of a ``billing`` object, None where it says nothing final (What it cost)."""
+    """Return the US dollars in a ``billing`` object, None if it is not final (contract: What it cost)."""
     if not isinstance(billing, Mapping):
         return None
     status = billing.get("status") or "settled"

@@ -1,4 +1,4 @@
-"""Picture files: which format they have whatever their name says, their size, and whether they are whole."""
+"""Picture files: their format by content, their size, and whether they are complete."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import BinaryIO
 import imagesize
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
-"""Contract: Upload. Read as mebibytes; the service has the last word (413)."""
+"""Contract: Upload, "10 MB" read as mebibytes. The service has the last word (413)."""
 
 MIME_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
-"""The formats that the service takes (contract: Upload)."""
+"""The formats that the service accepts (contract: Upload)."""
 
 START_BYTES = 16
 """The number of first bytes that tell the format."""
@@ -22,7 +22,7 @@ START_BYTES = 16
 _CHUNK = 1024 * 1024
 _MAX_EXIF = 65_536
 _HEADER = 1024
-"""Bytes that say the size of a PNG, a GIF or a simple WebP."""
+"""Bytes that hold the size of a PNG, a GIF or a simple WebP."""
 
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -30,7 +30,7 @@ _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))
 
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = range(5, 9)
-"""Values of EXIF's orientation by which a viewer shows the width as the height."""
+"""Values of EXIF's orientation for which a viewer swaps width and height."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Measured:
     """The size of a picture.
 
     :param stored: width and height in pixels, as they are stored.
-    :param is_turned: whether its EXIF data has a viewer turn it by a quarter.
+    :param is_turned: whether its EXIF data makes a viewer turn it by 90 degrees.
     """
 
     stored: tuple[int, int]
     is_turned: bool = False
 
     def is_shown_as(self, size: tuple[int, int]) -> bool:
-        """Return whether it has this width and height, as it is stored or as it is shown."""
+        """Return whether it has this width and height, either as stored or as shown."""
         return size == self.stored or (self.is_turned and size == self.stored[::-1])
 
 
 def format_of(start: bytes) -> str | None:
-    """Return the format of a file that begins so: png, jpeg, gif, webp, or None for anything else."""
+    """Return the format of a file with these first bytes: png, jpeg, gif, webp, or None for others."""
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if start.startswith(b"\xff\xd8\xff"):
@@ -63,9 +63,9 @@ def format_of(start: bytes) -> str | None:
 
 
 def is_whole(image_format: str, file: BinaryIO) -> bool:
-    """Return whether a picture is there to its end. Bytes after the end are nothing to worry about.
+    """Return whether a picture is complete. Bytes after its end do not matter.
 
-    :param file: anything to read and seek in; where it stands afterwards is open.
+    :param file: anything to read and seek in. Its position afterwards is undefined.
     """
     if image_format == "png":
         return any(kind == b"IEND" for kind, _, _ in _chunks(file, 8, ">I4s", 4))
@@ -80,10 +80,10 @@ def is_whole(image_format: str, file: BinaryIO) -> bool:
 
 
 def measured(file: BinaryIO) -> Measured | None:
-    """Return the size of a picture, None where its header does not say.
+    """Return the size of a picture, None if its header does not say.
 
-    Of a JPEG and a WebP with more than pixels in it some versions of imagesize say what a viewer shows, or
-    one pixel too few: those headers are read here.
+    For a JPEG and an extended WebP, some versions of imagesize give the size that a viewer shows, or one
+    pixel too few. So those headers are read here.
 
     :param file: anything to read and seek in.
     """
@@ -120,14 +120,14 @@ def _measured_jpeg(file: BinaryIO) -> Measured | None:
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Yield the marker of each segment of a JPEG and the bytes of its content, to the first scan.
+    """Yield the marker and content length in bytes of each segment of a JPEG, up to the first scan.
 
-    The file then stands at the content, and may be read on from there.
+    The file's position is then at the content, so the caller may read it.
     """
     file.seek(2)
     while marker := file.read(1):
         if marker != b"\xff":
-            continue  # some encoders fill up in between
+            continue  # some encoders add padding in between
         while marker == b"\xff":
             marker = file.read(1)
         if not marker or marker[0] in _WITHOUT_LENGTH or marker == b"\0":
@@ -141,7 +141,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _chunks(file: BinaryIO, begin: int, header: str, extra: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each chunk of a PNG or WebP, its length in bytes and where its content begins."""
+    """Yield the kind, length in bytes and start of the content of each chunk of a PNG or WebP."""
     size = struct.calcsize(header)
     file.seek(begin)
     while len(head := file.read(size)) == size:
@@ -162,7 +162,7 @@ def _exif(file: BinaryIO, image_format: str) -> bytes:
 
 
 def _is_turned(exif: bytes) -> bool:
-    """Return whether EXIF data has a viewer turn the picture by a quarter."""
+    """Return whether EXIF data makes a viewer turn the picture by 90 degrees."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None or len(exif) < 10:
         return False

@@ -1,4 +1,4 @@
-"""Ends what blocks a thread, from the signal handler that tells a process to end."""
+"""Ends a blocking wait of a thread, from the signal handler that ends the process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 
 class Interrupted(BaseException):
-    """The process is told to end. Not an ``Exception``: nothing that goes on after errors may go on."""
+    """The process must end. Not an ``Exception``, so that no code catches it and goes on."""
 
 
 class Interruption:
-    """Raises :class:`Interrupted` in a thread that waits.
+    """Raises :class:`Interrupted` in a waiting thread.
 
     Python resumes a sleep or a read after a signal unless the handler raises. So the handler calls
-    :meth:`set`, which raises where that is safe: inside :meth:`reaches`. Everywhere else the thread works
-    on until it comes to such a place.
+    :meth:`set`, which raises only where it is safe: inside :meth:`reaches`. Elsewhere the thread works on
+    until it enters :meth:`reaches`.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Interruption:
         self._reached: int | None = None
 
     def set(self) -> None:
-        """End the wait, now or as soon as the thread comes to one.
+        """End the wait, now or as soon as the thread begins one.
 
         :raises Interrupted: in the thread that waits, which is where signal handlers run.
         """
@@ -33,7 +33,7 @@ class Interruption:
             self.check()
 
     def check(self) -> None:
-        """Go on only while nothing interrupts.
+        """Go on only if there was no interruption.
 
         :raises Interrupted: after :meth:`set`.
         """
@@ -42,9 +42,9 @@ class Interruption:
 
     @contextmanager
     def reaches(self) -> Iterator[None]:
-        """Let the body of this ``with`` be interrupted at any point.
+        """Allow an interruption at any point in the body of this ``with``.
 
-        :raises Interrupted: also at once, if it is set already.
+        :raises Interrupted: also at once, if it is already set.
         """
         before, self._reached = self._reached, threading.get_ident()
         try:
@@ -55,7 +55,7 @@ class Interruption:
 
     @contextmanager
     def held_off(self) -> Iterator[None]:
-        """Let the body of this ``with`` come to its end inside of :meth:`reaches`."""
+        """Let the body of this ``with`` run to its end, even inside :meth:`reaches`."""
         before, self._reached = self._reached, None
         try:
             yield

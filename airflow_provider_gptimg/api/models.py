@@ -1,4 +1,4 @@
-"""What the service makes: its models as rows of a table, and which sizes each of them offers."""
+"""The service's models as rows of a table, and the sizes that each of them offers."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ SIZES: Mapping[str, Mapping[str, Pixels]] = {
 """Pixels by resolution and aspect ratio: the 22 supported cells (contract: Submit, from the seed)."""
 
 RATIOS = tuple(SIZES["2K"])
-"""All 13 aspect ratios; 2K is the resolution that offers every one of them."""
+"""All 13 aspect ratios. 2K is the resolution that offers all of them."""
 
 _PIXEL_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the service's models: what a request for it may ask for.
+    """One row of the service's models: what a request for the model may contain.
 
-    :param ratios: aspect ratios by resolution; None where the service gives ``size`` in pixels and
-        knows no ``resolution``; empty where nothing is known about it.
-    :param max_n: most images a request, None where the service names no maximum.
-    :param choices: allowed values of extra fields that this model adds.
+    :param ratios: aspect ratios by resolution; None if the service takes ``size`` in pixels and no
+        ``resolution``; empty if nothing is known about it.
+    :param max_n: most images per request, None if the service names no maximum.
+    :param choices: allowed values of the model's extra fields.
     """
 
     name: str
@@ -125,15 +125,15 @@ MODELS: Mapping[str, Model] = {
 
 
 def model_named(name: str) -> Model:
-    """Return the model's row, or for an unknown model one that refuses nothing."""
+    """Return the model's row. The row of an unknown model refuses nothing."""
     return MODELS.get(name) or Model(name, {})
 
 
 def pixels(model: str, size: str, resolution: str) -> Pixels | None:
-    """Return the width and height in pixels that the service promises, None where it promises none.
+    """Return the width and height in pixels that the service promises, None if it promises none.
 
-    The table is of one model; of others it is not known what their ratios give (contract: Submit). A size
-    that a model takes only because its check is off (``check_sizes``) promises nothing.
+    The table is for one model. For others, the pixels of a ratio are not known (contract: Submit). A size
+    that passes only because ``check_sizes`` is off promises nothing.
     """
     if model == DEFAULT_MODEL:
         return SIZES.get(resolution.upper(), {}).get(size)

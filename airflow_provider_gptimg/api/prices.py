@@ -1,4 +1,4 @@
-"""What an image costs before it is made: the account's prices, which are a setting, and estimates by them."""
+"""What an image will cost: the account's prices, which are a setting, and estimates from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CREDITS_PER_USD = 200
 """Credits of the service in one US dollar; fixed (contract: What it cost)."""
 
 Prices = Mapping[str, Mapping[str, float]]
-"""US dollars an image, by model and resolution."""
+"""US dollars per image, by model and resolution."""
 
 _LISTED = MappingProxyType({"1K": 0.015, "2K": 0.02, "4K": 0.025})
 
@@ -24,16 +24,16 @@ DEFAULT_PRICES: Prices = MappingProxyType(
 """The service's list prices (contract: What it cost). The other models are billed by tokens and quality."""
 
 MOST_USD = 10_000.0
-"""A higher price of one image is a mistake."""
+"""A higher price for one image must be a mistake."""
 
 _ALLOWED = 'US dollars an image by model and resolution, such as {"gpt-image-2": {"1K": 0.015, "2K": 0.02}}'
 
 
 def price_of(prices: Prices, model: str | None, resolution: str | None, n: int) -> float | None:
-    """Return the estimated US dollars of ``n`` images, None where the model has no price.
+    """Return the estimated US dollars for ``n`` images, None if the model has no price.
 
-    :param prices: of the account, see :attr:`Settings.prices`.
-    :param resolution: ``1K``, ``2K`` or ``4K``, in either case.
+    :param prices: the account's prices, see :attr:`Settings.prices`.
+    :param resolution: ``1K``, ``2K`` or ``4K``, in upper or lower case.
     """
     price = prices.get(model or "", {}).get((resolution or "").upper())
     # Rounded, because 3 times 0.015 is not 0.045 in binary.
@@ -41,11 +41,11 @@ def price_of(prices: Prices, model: str | None, resolution: str | None, n: int) 
 
 
 def checked_prices(value: object) -> Prices:
-    """Return the prices of a connection's extra; the default where nothing is given.
+    """Return the prices in a connection's extra, or the default if there are none.
 
-    They take the place of the default as a whole: an account whose prices differ has its own list.
+    They replace the whole default: an account with other prices has its own list.
 
-    :param value: a dict, or the text of one as a connection's URI holds it.
+    :param value: a dict, or its JSON text as in a connection's URI.
     :raises ApiError: kind INVALID, naming the value and what is allowed.
     """
     if value in (None, ""):

@@ -1,4 +1,4 @@
-"""What an answer says went wrong: by its HTTP status, and where that says nothing by its error code."""
+"""The error in an answer, by its HTTP status, or by its error code if the status says nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from airflow_provider_gptimg.api.generation import FINAL_STATUSES, RUNNING, shor
 from airflow_provider_gptimg.api.wire import Reply, json_object, retry_after, said_in
 
 RATE_LIMIT_UNAVAILABLE = "rate_limit_unavailable"
-"""The one 503 that is worth another try at once: the request was not accepted (contract: Errors)."""
+"""The only 503 after which the request can be repeated: it was not accepted (contract: Errors)."""
 
 _KINDS = {
     401: Kind.AUTHENTICATION,
     402: Kind.QUOTA,
     403: Kind.PERMISSION,
     404: Kind.NOT_FOUND,
-    # A request that took too long to arrive: nobody says whether it did.
+    # The request took too long to arrive. Whether it did arrive is unknown.
     408: Kind.UNAVAILABLE,
     422: Kind.POLICY,
     429: Kind.RATE_LIMITED,
@@ -45,7 +45,7 @@ _STATUSES = {
 _STATUSES_OF_A_GENERATION = RUNNING | FINAL_STATUSES
 
 _OTHERWISE_ANSWERED = {(400, "task_not_exist"), (403, "quota_not_enough")}
-"""Where gateways give a code with another status than the contract's; the code is right."""
+"""Codes that gateways send with another status than the contract's. The code is right."""
 
 _NO_CHANNEL = re.compile(r"\bno\b.*\bchannel|无.*渠道", re.IGNORECASE)
 
@@ -59,11 +59,11 @@ _REMEDIES = {
 
 
 def error_in(reply: Reply, *, now: float) -> ApiError | None:
-    """Return what an answer says went wrong, None for a success (contract: Errors).
+    """Return the error in an answer, None for a success (contract: Errors).
 
-    An error envelope is an error with a status of 200, too.
+    An error envelope is an error even with status 200.
 
-    :param now: Unix seconds, against which a ``Retry-After`` date is measured.
+    :param now: Unix seconds, from which a ``Retry-After`` date counts.
     """
     is_success = 200 <= reply.status < 300
     if is_success and not _is_refusal(reply):
@@ -85,16 +85,16 @@ def error_in(reply: Reply, *, now: float) -> ApiError | None:
 
 
 def _is_refusal(reply: Reply) -> bool:
-    """Return whether an answer with a good status holds an error instead of what was asked for."""
+    """Return whether an answer with a good status holds an error instead of the expected data."""
     if b'"error"' not in reply.body and b'"code"' not in reply.body:
-        return False  # looks come by the thousand, and each answer is read once more
+        return False  # there are thousands of looks, and parsing here means parsing twice
     try:
         answer = json_object(reply)
     except ApiError:
-        return False  # the reader of it raises the error
+        return False  # whoever reads the answer raises the error
     status = answer.get("status")
     if isinstance(status, str) and (answer.get("id") or status.strip().lower() in _STATUSES_OF_A_GENERATION):
-        return False  # a generation; a failed one has an error of its own
+        return False  # a generation; a failed one also has an "error"
     if answer.get("error"):
         return True
     holds_something = any(answer.get(name) is not None for name in ("id", "data", "success"))
@@ -102,7 +102,7 @@ def _is_refusal(reply: Reply) -> bool:
 
 
 def _status_of(code: object) -> int | None:
-    """Return the HTTP status that an error code stands for; some services write the status itself."""
+    """Return the HTTP status that an error code stands for. Some services use the status as the code."""
     if not isinstance(code, (str, int)):
         return None
     text = str(code)
@@ -123,7 +123,7 @@ def _kind(status: int, code: str | None, said: str) -> Kind:
 
 
 def _envelope(reply: Reply) -> tuple[str | None, str]:
-    """Return the code and message of an error answer; its first characters where it is no envelope."""
+    """Return the code and message of an error answer. If it is no envelope, return its first characters."""
     try:
         answer = json_object(reply)
     except ApiError:

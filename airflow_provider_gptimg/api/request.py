@@ -1,4 +1,4 @@
-"""A generation as it is asked for: checked completely before anything is sent or paid."""
+"""A request for a generation, completely checked before anything is sent or paid."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ MAX_PROMPT_CHARACTERS = 32_000
 """Contract: Submit, ``prompt`` (seed)."""
 
 BUSINESS_ID = "[A-Za-z0-9_-]{1,96}"
-"""What careful clients keep to; the service's rule is unknown (contract: Finding a task again)."""
+"""A safe form; the service's own rule is unknown (contract: Finding a task again)."""
 
 MAX_COUNT = 2**53 - 1
-"""The largest whole number that every JSON reader takes; the service names no maximum of ``n``."""
+"""The largest whole number that every JSON reader accepts. The service names no maximum of ``n``."""
 
 _NOT_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f]")
 
 _SHOWN = 5
-"""So many sizes of a batch are named in its log."""
+"""Most sizes of a batch that its log names."""
 
 NUL = "\x00"
-"""PostgreSQL takes it in no text and in no JSON: a task that carries it fails after it has paid."""
+"""PostgreSQL accepts it neither in text nor in JSON, so a task with it would fail after it has paid."""
 
 OWN_FIELDS = ("model", "prompt", "size", "resolution", "n", "reference_images", "client_business_id")
-"""Fields with an argument of their own, which ``extra_body`` may therefore not repeat."""
+"""Fields with their own argument, which ``extra_body`` must not repeat."""
 
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """A reference image that has no URL yet: it is uploaded before the request is submitted.
+    """A reference image without a URL. It is uploaded before the request is submitted.
 
     :param where: its path or URI.
-    :param sha256: of its content, in hexadecimal.
+    :param sha256: the hash of its content, in hexadecimal.
     :param size: bytes.
-    :param mime_type: by its content.
+    :param mime_type: judged by its content.
     :param read: returns its content, or raises an ApiError of kind REFERENCE.
-    :param problem: why it cannot be read now, and so has no hash; only a generation that was paid for
-        before can do without it.
+    :param problem: why it cannot be read now, and so has no hash. Then only an already paid generation
+        can be used.
     """
 
     where: str
@@ -58,7 +58,7 @@ class ReferenceFile:
 class GenerationRequest:
     """One request for images (contract: Submit). Build it with :meth:`checked`.
 
-    :param reference_images: http(s) URLs, and files that are to become some.
+    :param reference_images: http(s) URLs, and files that will get one.
     :param extra_body: fields of the service that have no argument here.
     """
 
@@ -85,17 +85,17 @@ class GenerationRequest:
         extra_body: object = None,
         check_sizes: bool = True,
     ) -> GenerationRequest:
-        """Return the request, if it can be made at all.
+        """Return the request, after checking it.
 
-        ``image_urls`` is the service's older name of ``reference_images``.
+        ``image_urls`` is the service's older name for ``reference_images``.
 
         :param check_sizes: False leaves size and resolution to the service; see :func:`unchecked`.
 
         :raises ApiError: kind INVALID, naming the field, its value and what is allowed.
         """
         extra = _extra(extra_body)
-        # The two fields that a request may carry although this provider offers no argument for
-        # them on its operators: they are checked like the others wherever they come from.
+        # A request may have response_format and image_urls, although the operators have no argument
+        # for them. They are checked like the others, wherever they come from.
         for given in (response_format, extra.pop("response_format", "url")):
             if given != "url":
                 raise invalid("response_format", given, "the service answers with URLs, so only 'url'")
@@ -129,7 +129,7 @@ class GenerationRequest:
         return [image for image in self.reference_images if isinstance(image, ReferenceFile)]
 
     def with_urls(self, urls: Mapping[str, str]) -> GenerationRequest:
-        """Return the request with each file replaced by its URL, found by its SHA-256."""
+        """Return the request with each file replaced by its URL, which ``urls`` has by SHA-256."""
         images = (
             urls[image.sha256] if isinstance(image, ReferenceFile) else image
             for image in self.reference_images
@@ -137,7 +137,7 @@ class GenerationRequest:
         return replace(self, reference_images=tuple(images))
 
     def body(self, client_business_id: str | None = None) -> dict[str, Any]:
-        """Return the JSON object to send (contract: Submit); a file stands there as its hash."""
+        """Return the JSON object to send (contract: Submit). A file is replaced by its hash."""
         body: dict[str, Any] = {
             **self.extra_body,
             "model": self.model,
@@ -159,7 +159,7 @@ class GenerationRequest:
 
 
 def unchecked(sizes: Collection[tuple[str, str]]) -> str:
-    """Return the line for a log where ``check_sizes`` is off: what the service judges instead.
+    """Return the line for the log if ``check_sizes`` is off: the sizes that only the service checks.
 
     :param sizes: sizes and their resolutions.
     """
@@ -195,7 +195,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _resolution(value: object) -> str:
-    # The service takes lower case too (contract: Submit); the tables know one spelling.
+    # The service accepts lower case too (contract: Submit). The tables have upper case only.
     resolution = _text("resolution", value)
     return resolution.upper() if resolution.upper() in RESOLUTIONS else resolution
 
@@ -254,7 +254,7 @@ def _extra(value: object) -> dict[str, Any]:
             )
     try:
         copied: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False).encode())
-        # Sent as UTF-8, so half a surrogate pair must be found here, not when the bytes are made.
+        # It is sent as UTF-8, so half a surrogate pair must be found here and not only when it is encoded.
         json.dumps(copied, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid("extra_body", value, f"it must be plain JSON ({error})") from None
@@ -265,7 +265,7 @@ def _extra(value: object) -> dict[str, Any]:
 
 def _holds_nul(value: object) -> bool:
     pending = [value]
-    while pending:  # JSON may be nested more deeply than calls may
+    while pending:  # JSON may be nested more deeply than calls can be
         part = pending.pop()
         if isinstance(part, dict):
             pending += [*part, *part.values()]

@@ -1,4 +1,4 @@
-"""An answer as it arrives over a connection: bounded in bytes and seconds, and never with the key in it."""
+"""An answer as it arrives over a connection, limited in bytes and seconds, and without the key."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from airflow_provider_gptimg.api.settings import Settings
 from airflow_provider_gptimg.api.wire import Reply, Request
 
 MAX_REPLY_BYTES = 1024 * 1024
-"""An answer is a few hundred bytes; more than this is not one, and is not read into memory."""
+"""An answer has a few hundred bytes. Anything larger is not one, and is not read into memory."""
 
 SLOWEST_UPLOAD = 50_000.0
-"""Bytes a second: what is sent may take that much longer than an answer may."""
+"""Bytes per second. The time limit of a call grows by the time that an upload takes at this speed."""
 
 _HIDDEN = "<the key>"
 
 
 class Answer:
-    """Collects an answer as it arrives, and bounds one that never ends: its bytes and its seconds.
+    """Collects an answer as it arrives, and limits its bytes and seconds in case it never ends.
 
-    A service that repeats the key in its answer does not get it into ours.
+    If the service repeats the key in its answer, the key is replaced.
     """
 
     def __init__(self, request: Request, settings: Settings) -> None:
@@ -40,13 +40,13 @@ class Answer:
         """
         encoding = headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            # Not asked for, and a few bytes of it could unfold to gigabytes before we count them.
+            # We did not ask for it, and a few bytes could unpack to gigabytes before we count them.
             raise self._malformed(f"is compressed ({self._shown(encoding)[:60]}) and was not read")
 
     def add(self, chunk: bytes) -> None:
-        """Take a piece of the body.
+        """Add a piece of the body.
 
-        :raises ApiError: kind MALFORMED if it is too much, or takes too long.
+        :raises ApiError: kind MALFORMED if the body is too long, or takes too long.
         """
         self._body += chunk
         if len(self._body) > MAX_REPLY_BYTES:
@@ -55,11 +55,11 @@ class Answer:
             raise self._malformed(f"was still coming after {self.longest:g} s")
 
     def broken(self, error: Exception, *, timed_out: bool, quotable: bool, never_sent: bool) -> ApiError:
-        """Return the error for a request whose answer did not come, or did not come to an end.
+        """Return the error for a request whose answer is missing or incomplete.
 
         :param timed_out: whether a time limit ended it.
         :param quotable: whether the error's own text is about the network, and so holds no header.
-        :param never_sent: whether the service surely got nothing.
+        :param never_sent: whether the service surely did not get the request.
         """
         if self._body and (self._is_late() or isinstance(error, TimeoutError)):
             return self._malformed(f"was still coming after {self.longest:g} s")

@@ -25,21 +25,21 @@ DEFAULT_TIMEOUT = 30.0
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 LEAST, MOST = 0.001, 1_000_000
-"""What seconds and rates may be: beyond that, clocks and sockets fail in ways of their own."""
+"""Bounds of seconds and rates. Beyond them, clocks and sockets fail in their own ways."""
 
 _NOT_IN_A_BASE_URL = re.compile(r"[\s\x00-\x1f\x7f\\@?#]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the service is and how to call it; never shows its key.
+    """Where the service is and how to call it. Its text never shows the key.
 
     :param base_url: without a trailing ``/`` or ``/v1``.
     :param timeout: seconds for one request.
-    :param proxy: URL of an HTTP(S) proxy; may hold a password, so it is not shown either.
+    :param proxy: URL of an HTTP(S) or SOCKS proxy. It may hold a password, so it is not shown either.
     :param verify: False, True, or the path of a CA bundle.
     :param check_sizes: False leaves sizes and resolutions to the service.
-    :param prices: US dollars an image, by model and resolution.
+    :param prices: US dollars per image, by model and resolution.
     """
 
     base_url: str = DEFAULT_BASE_URL
@@ -65,7 +65,7 @@ class Settings:
         :raises ApiError: kind INVALID, naming the field, its value and what is allowed; never the key.
         """
         key = _key(api_key)
-        # A form leaves an empty text where nothing was filled in, and people paste blanks.
+        # A form leaves an empty text in an empty field, and people paste blanks.
         extra = {name: v.strip() if isinstance(v, str) else v for name, v in extra.items()}
         group = extra.get("rate_limit_group") or "default"
         if not isinstance(group, str) or group not in SUBMITS_PER_SECOND:
@@ -90,7 +90,7 @@ def is_loopback(host: str) -> bool:
     """Return whether a URL's host is this machine."""
     try:
         address = ipaddress.ip_address(host)
-        # Written as IPv6, an IPv4 address of this machine counts as such only from Python 3.13 on.
+        # Only Python 3.13 and newer see that an IPv4 loopback address written as IPv6 is one.
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")

@@ -1,4 +1,4 @@
-"""Uploading reference images: free of charge, so that an unclear answer is simply tried again."""
+"""Uploads reference images. This is free, so after an unclear answer it simply tries again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from airflow_provider_gptimg.api.request import GenerationRequest, ReferenceFile
 from airflow_provider_gptimg.api.wire import File, Upload
 
 ATTEMPTS = 4
-"""How often one file is sent."""
+"""Most times to send one file."""
 
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED})
 
 
 def upload(file: File, *, clock: Clock, give_up_at: float) -> Flow[Upload]:
-    """Upload a file, again where no clear answer came: two copies cost nothing (contract: Upload).
+    """Upload a file. Without a clear answer, try again: two copies cost nothing (contract: Upload).
 
-    :raises ApiError: INVALID if it is empty or over 10 MB; whatever the service refused.
+    :raises ApiError: INVALID if it is empty or over 10 MB; any refusal of the service.
     """
     request = wire.upload(file)
     for attempt in range(1, ATTEMPTS + 1):
@@ -35,9 +35,9 @@ def upload(file: File, *, clock: Clock, give_up_at: float) -> Flow[Upload]:
 
 
 def upload_all(files: Iterable[ReferenceFile], *, clock: Clock, give_up_at: float) -> Flow[dict[str, str]]:
-    """Upload each content once, and return the URLs by its SHA-256.
+    """Upload each content once, and return the URLs by SHA-256.
 
-    :raises ApiError: REFERENCE if a file cannot be read, or is no longer the one that was checked.
+    :raises ApiError: REFERENCE if a file cannot be read, or has changed since it was checked.
     """
     urls: dict[str, str] = {}
     for file in files:
@@ -50,7 +50,7 @@ def upload_all(files: Iterable[ReferenceFile], *, clock: Clock, give_up_at: floa
 def upload_references(
     request: GenerationRequest, *, clock: Clock, give_up_at: float
 ) -> Flow[GenerationRequest]:
-    """Return the request with URLs only, after uploading its files.
+    """Upload the files of a request, and return it with URLs only.
 
     :raises ApiError: what :func:`upload_all` raises.
     """
@@ -58,7 +58,7 @@ def upload_references(
 
 
 def content_of(file: ReferenceFile) -> bytes:
-    """Return what is in a file, if it still is what was checked.
+    """Return the content of a file, if it is still what was checked.
 
     :raises ApiError: REFERENCE.
     """

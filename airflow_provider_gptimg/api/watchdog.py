@@ -1,4 +1,4 @@
-"""Ends a blocking call that takes too long as a whole, although each read of it is quick enough."""
+"""Ends a blocking call that takes too long in total, although each read is quick enough."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 
 class Watchdog:
-    """Holds the connection of a client that makes one call at a time, and ends it if need be.
+    """Holds the connection of a client that makes one call at a time, and ends it if necessary.
 
-    An event loop can cancel a call. A thread that reads cannot be stopped, but what it reads from can.
+    An event loop can cancel a call. A thread that reads cannot be stopped, but its connection can.
     """
 
     def __init__(self) -> None:
         self._connection: socket.socket | None = None
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take note of a new connection; httpcore calls this (request extension ``trace``)."""
+        """Remember a new connection. httpcore calls this (request extension ``trace``)."""
         if event.endswith("connect_tcp.complete"):
             self.close()
-            # A duplicate, because TLS takes the socket itself out of its object.
+            # A duplicate, because TLS detaches the socket from its object.
             self._connection = info["return_value"].get_extra_info("socket").dup()
 
     @contextmanager
@@ -34,13 +34,13 @@ class Watchdog:
         try:
             yield
         except BaseException:
-            self.close()  # nobody reads on after an error: the other end shall know
+            self.close()  # nobody reads on after an error, so tell the other end
             raise
         finally:
             timer.cancel()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close our handle of the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

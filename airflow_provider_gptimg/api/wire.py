@@ -1,4 +1,4 @@
-"""The wire format: requests as they are sent, and what answers mean. No I/O, no HTTP library."""
+"""The wire format: how requests are sent, and what answers mean. No I/O, no HTTP library."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Reply:
 class Upload:
     """An uploaded file (contract: Upload).
 
-    :param url: where it can be referenced.
-    :param size: bytes, None where the answer does not say.
+    :param url: the URL by which a request refers to it.
+    :param size: bytes, None if the answer does not say.
     """
 
     id: str | None
@@ -69,7 +69,7 @@ class Upload:
 
 
 def submission(request: GenerationRequest, client_business_id: str | None) -> Request:
-    """Return the request that submits a generation (contract: Submit); its files must have URLs by now."""
+    """Return the request that submits a generation (contract: Submit). Its files must already have URLs."""
     if request.files:
         raise TypeError("reference files are uploaded before a generation is submitted")
     body = json.dumps(request.body(client_business_id), ensure_ascii=False, allow_nan=False)
@@ -79,7 +79,7 @@ def submission(request: GenerationRequest, client_business_id: str | None) -> Re
 def status_query(generation_or_business_id: str) -> Request:
     """Return the request that asks for a generation, by either of its ids (contract: Status).
 
-    :raises ApiError: kind INVALID for what would lead to another path, such as ``..``.
+    :raises ApiError: kind INVALID for an id that would lead to another path, such as ``..``.
     """
     name = generation_or_business_id.encode("utf-8", "replace")
     if not name.strip(b". ") or len(generation_or_business_id) > MAX_ID_CHARACTERS:
@@ -97,18 +97,18 @@ def upload(file: File) -> Request:
             Kind.INVALID,
             f"{file.name} has {len(file.content)} bytes: an upload has 1 to {MAX_UPLOAD_BYTES} bytes.",
         )
-    # A file system may hold names that are no text; the service needs none.
+    # A file system may have names that are not text. The service does not need the exact name.
     name = file.name.encode("utf-8", "replace").decode()
     return Request("POST", "/v1/uploads/images", file=replace(file, name=name))
 
 
 def balance() -> Request:
-    """Return the request for what the key may still spend, which is free (contract: Balance)."""
+    """Return the free request for what the key may still spend (contract: Balance)."""
     return Request("GET", "/v1/balance")
 
 
 def account_balance() -> Request:
-    """Return the request for the money of the whole account, which is free (contract: Balance)."""
+    """Return the free request for the balance of the whole account (contract: Balance)."""
     return Request("GET", "/v1/user/balance")
 
 
@@ -147,8 +147,8 @@ def read_upload(reply: Reply) -> Upload:
 def json_object(reply: Reply) -> Mapping[str, Any]:
     """Return the JSON object in an answer's body.
 
-    :raises ApiError: kind MALFORMED for HTML, empty, truncated and non-object answers, showing the
-        first 200 characters.
+    :raises ApiError: kind MALFORMED for HTML, empty, truncated and non-object answers. It shows the first
+        200 characters.
     """
     try:
         answer = json.loads(reply.body)
@@ -173,7 +173,7 @@ def malformed(reply: Reply, what: str) -> NoReturn:
 
 
 def said_in(answer: Mapping[str, Any]) -> str:
-    """Return the message of an answer for people, or the answer itself where it has none."""
+    """Return the message in an answer, or the whole answer if it has none."""
     message = answer.get("message")
     return (
         shorten(message).rstrip(".。") if isinstance(message, str) and message else shorten(str(dict(answer)))
@@ -181,7 +181,7 @@ def said_in(answer: Mapping[str, Any]) -> str:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds a ``Retry-After`` header asks for, given as seconds or as an HTTP date."""
+    """Return the seconds that a ``Retry-After`` header asks for, from seconds or an HTTP date."""
     if value is None:
         return None
     try:
@@ -196,7 +196,7 @@ def _http_date(value: str | None) -> float | None:
     """Return the Unix seconds of an HTTP date, None for other texts."""
     try:
         date = parsedate_to_datetime(value or "")
-        # HTTP dates are in GMT, also the old forms that do not say so.
+        # HTTP dates are in GMT, even the old forms that do not say so.
         return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

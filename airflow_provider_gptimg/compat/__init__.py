@@ -1,1 +1,1 @@
-"""What this provider needs of Airflow that is private, or differs from version to version."""
+"""Parts of Airflow that are private or differ between versions."""

@@ -17,11 +17,11 @@ else:
         from airflow.providers.standard.utils.skipmixin import SkipMixin
 
         HAS_HUMAN_INPUT = True
-    except Exception:  # noqa: BLE001 - Airflow 3.0: no such module, or one that says so in an error of Airflow
+    except Exception:  # noqa: BLE001 - Airflow 3.0: no such module, or one that raises an Airflow error
         from airflow.sdk import BaseOperator as HITLOperator
 
         class SkipMixin:
-            """Nothing is skipped where nobody is asked."""
+            """A stand-in: without human input, nothing is skipped."""
 
         HAS_HUMAN_INPUT = False
     try:
@@ -33,9 +33,9 @@ __all__ = ["HAS_HUMAN_INPUT", "HITLOperator", "SkipMixin", "human_arguments", "t
 
 
 def to_skip(task: Any) -> list[Any]:
-    """Return the tasks that follow a task directly, and are skipped with what it rejects.
+    """Return the direct downstream tasks, which are skipped if the task rejects.
 
-    Not what tidies up, nor the gate of a task loop (Airflow 3.4): that decides whether to go round again.
+    Teardown tasks are left out. So is the gate of a task loop (Airflow 3.4), which decides on another round.
     """
     following = task.get_direct_relatives(upstream=False)
     return [each for each in following if not each.is_teardown and not _is_gate(each)]
@@ -46,10 +46,10 @@ def _is_gate(task: Any) -> bool:
 
 
 def human_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a human-in-the-loop operator as this Airflow takes them.
+    """Return the arguments of a human-in-the-loop operator in the form that this Airflow takes.
 
-    The limit for the answer is ``response_timeout`` since version 1.13 of the standard provider or so;
-    before that the ``execution_timeout`` was meant.
+    Since about version 1.13 of the standard provider, ``response_timeout`` limits the wait for an answer.
+    Before that, ``execution_timeout`` did.
     """
     if "response_timeout" in inspect.signature(HITLOperator.__init__).parameters:
         return arguments

@@ -1,4 +1,4 @@
-"""The one place that knows where each Airflow 3 keeps what this provider uses of it."""
+"""Imports from Airflow whose place differs between versions of Airflow 3."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ else:
         )
 
 TRIGGER_FAIL = "__fail__"
-"""The ``next_method`` that Airflow resumes a task with when its trigger died or timed out."""
+"""The ``next_method`` with which Airflow resumes a task whose trigger died or timed out."""
 
 TRIGGER_TIMEOUT = "Trigger timeout"
-"""What it then gives as the reason, where the time limit of the deferral was over."""
+"""The reason that Airflow then gives if the deferral timed out."""
 
 __all__ = [
     "SET_DURING_EXECUTION",
@@ -74,9 +74,9 @@ __all__ = [
 
 
 async def connection_of(hook: Any, conn_id: str) -> Any:
-    """Return a connection, read without holding up the event loop.
+    """Return a connection without blocking the event loop.
 
-    Airflow 3.0 has no async look-up, and its plain one must not be called in the event loop.
+    Airflow 3.0 has no async look-up, and its sync one must not be called in the event loop.
     """
     if hasattr(hook, "aget_connection"):
         return await hook.aget_connection(conn_id)
@@ -84,7 +84,7 @@ async def connection_of(hook: Any, conn_id: str) -> Any:
 
 
 def has_listeners() -> bool:
-    """Return whether a listener (such as OpenLineage's) wants to hear of tasks that end."""
+    """Return whether there is a listener (such as OpenLineage's) for tasks that end."""
     try:
         from airflow.sdk.listener import get_listener_manager
     except ImportError:  # Airflow 3.0, 3.1

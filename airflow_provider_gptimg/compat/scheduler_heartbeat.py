@@ -1,7 +1,7 @@
-"""The scheduler's pulse: whether it went round since, as far as a triggerer can see it.
+"""The scheduler's heartbeat, as far as a triggerer can see it. It shows that the loop went round again.
 
 A scheduler writes a heartbeat at the end of its loop, after it has handled what its executor reported.
-The API server tells it to anyone at ``/api/v2/monitor/health``.
+The API server shows it to anyone at ``/api/v2/monitor/health``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from airflow.configuration import conf
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks; all triggers of a process share one."""
+"""Seconds between two looks. All triggers of a process share them."""
 
 TIMEOUT = 5.0
 MAX_BYTES = 65_536
@@ -26,7 +26,7 @@ _looks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, asyncio.Task[s
 
 
 async def next_beat() -> bool:
-    """Return True after the scheduler's next heartbeat; False at once where its heartbeat cannot be seen."""
+    """Return True after the scheduler's next heartbeat; False as soon as no heartbeat can be seen."""
     first = await _last_beat()
     latest = first
     while latest is not None and latest == first:
@@ -36,7 +36,7 @@ async def next_beat() -> bool:
 
 
 async def beat_within(seconds: float) -> str | None:
-    """Return the time of the scheduler's latest heartbeat; None where nobody tells it so soon."""
+    """Return the time of the scheduler's latest heartbeat; None if there is no answer in time."""
     with suppress(TimeoutError, asyncio.TimeoutError):
         return await asyncio.wait_for(_last_beat(), seconds)
     return None
@@ -48,11 +48,11 @@ async def _last_beat() -> str | None:
     if look is None or (look.done() and loop.time() >= began + LOOK_EVERY):
         look = loop.create_task(asyncio.to_thread(_ask))
         _looks[loop] = (loop.time(), look)
-    return await asyncio.shield(look)  # the look belongs to all, also if one of them is cancelled
+    return await asyncio.shield(look)  # all callers share the look, even if one of them is cancelled
 
 
 def _ask() -> str | None:
-    """Return the time of the scheduler's latest heartbeat as text, None if there is no telling."""
+    """Return the time of the scheduler's latest heartbeat as text, None if it cannot be read."""
     with suppress(Exception):
         # Sends no credentials, and the address is Airflow's own setting.
         with urllib.request.urlopen(_address(), timeout=TIMEOUT) as answer:  # noqa: S310

@@ -1,4 +1,4 @@
-"""Airflow's own statistics, which go to StatsD, to OpenTelemetry or nowhere, as the cluster is set up."""
+"""Airflow's own statistics. Depending on the cluster they go to StatsD, to OpenTelemetry or nowhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OLDER = "airflow.stats"
 
 
 def statistics() -> Any:
-    """Return the statistics of this process: ``incr`` and ``timing``, which do nothing where they are off.
+    """Return the statistics of this process. Its ``incr`` and ``timing`` do nothing if they are off.
 
-    Since Airflow 3.2 there are two of them. A triggerer sets up the one of the core, a worker the one of the
-    task SDK; in each, the other one does nothing.
+    Airflow 3.2 and newer have two. A triggerer sets up the one in the core, and a worker the one in the task
+    SDK. The other one does nothing.
     """
     is_triggerer = "airflow.jobs.triggerer_job_runner" in sys.modules
     try:
@@ -26,7 +26,7 @@ def statistics() -> Any:
 
 
 def counts_resumable_jobs() -> bool:
-    """Return whether Airflow's own resumable operators count what they resume (3.3)."""
+    """Return whether Airflow's own resumable operators count their resumes (since 3.3)."""
     try:
         from airflow.sdk import ResumableJobMixin  # noqa: F401
     except ImportError:

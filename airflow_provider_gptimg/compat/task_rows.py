@@ -1,7 +1,7 @@
-"""The rows of task instances in Airflow's database: where each Airflow keeps what belongs to them.
+"""The rows of task instances in Airflow's database, and where each Airflow keeps the data for them.
 
-Up to Airflow 3.3 XComs and rendered fields name a task instance by dag, run and task id and map index. From
-3.4 on they belong to one try, a row with an id of its own, and old tries are hidden from all queries here.
+Up to Airflow 3.3, XComs and rendered fields identify a task instance by dag, run and task id and map index.
+From 3.4 on they belong to one try, a row with its own id. The queries here never see old tries.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ else:
 Key = tuple[Any, ...]
 
 XCOM_COLUMNS: tuple[str, ...] = ("dag_id", "run_id", "task_id", "map_index")
-"""Columns by which an XCom names its task instance."""
+"""The columns by which an XCom identifies its task instance."""
 
 ROW_COLUMNS = XCOM_COLUMNS
-"""The same columns of the task instance."""
+"""The matching columns of the task instance."""
 
 if hasattr(XComModel, "task_instance_id"):  # Airflow 3.4
     XCOM_COLUMNS, ROW_COLUMNS = ("task_instance_id",), ("id",)
@@ -43,11 +43,11 @@ if hasattr(XComModel, "task_instance_id"):  # Airflow 3.4
 
 @dataclass(frozen=True)
 class Coordinates:
-    """What tells a row from the others of its task.
+    """What distinguishes a row from the others of its task.
 
-    :param map_index: as Airflow shows it: -1 where the task is not mapped, also in a loop.
-    :param region_id: its region and ``region_index`` its place there, if it is in a loop; None elsewhere.
-    :param iteration: of the loop, from 0.
+    :param map_index: as Airflow shows it: -1 if the task is not mapped, also in a loop.
+    :param region_id: its region, with ``region_index`` its place there, if it is in a loop; otherwise None.
+    :param iteration: the iteration of the loop, from 0.
     """
 
     map_index: int
@@ -67,7 +67,7 @@ def rows_at(keys: Iterable[Key]) -> Any:
 
 
 def xcom_columns() -> tuple[Any, ...]:
-    """Return the columns of an XCom that make the key of its task instance."""
+    """Return the columns of an XCom that form the key of its task instance."""
     return tuple(getattr(XComModel, name) for name in XCOM_COLUMNS)
 
 
@@ -88,38 +88,38 @@ def xcom_of_row() -> Any:
 
 
 def with_fields(query: Any) -> Any:
-    """Have a query of rows load what :func:`fields_of` needs."""
+    """Make a query of rows also load what :func:`fields_of` needs."""
     return query.options(joinedload(TaskInstance.rendered_task_instance_fields))
 
 
 def has_fields() -> Any:
-    """Return the condition that Airflow still has a row's fields; not those from before Airflow 3.4 there."""
+    """Return the condition that Airflow still has a row's fields. On 3.4 it misses those from before 3.4."""
     return TaskInstance.rendered_task_instance_fields.has()
 
 
 def fields_of(session: Session, rows: Sequence[TaskInstance]) -> list[Any]:
-    """Return the rendered template fields of each row, None where Airflow has them no more."""
+    """Return the rendered template fields of each row, None if Airflow no longer has them."""
     if hasattr(renderedtifields, "load_legacy_rendered_fields"):
-        # From before an upgrade to Airflow 3.4.
+        # Fields from before an upgrade to Airflow 3.4.
         renderedtifields.load_legacy_rendered_fields(rows, session=session)
     kept = (row.rendered_task_instance_fields for row in rows)
     return [None if fields is None else fields.rendered_fields for fields in kept]
 
 
 def map_index_column() -> Any:
-    """Return what is compared with a map index as Airflow shows it."""
+    """Return the expression to compare with a map index as Airflow shows it."""
     return TaskInstance.map_index if DynamicRegion is None else public_map_index_expression(TaskInstance)
 
 
 def sequence() -> tuple[Any, ...]:
-    """Return the order of a task's rows: by iteration of a loop, and then by map index."""
+    """Return the order of a task's rows: by loop iteration, then by map index."""
     if DynamicRegion is None:
         return (TaskInstance.map_index,)
     return tuple(build_loop_sequence_order(TaskInstance.region_id, TaskInstance.region_index))
 
 
 def in_region(region_id: Any, region_index: int) -> Any:
-    """Return the condition that a row is at this place of a region, which is none before Airflow 3.4."""
+    """Return the condition that a row is at this place of a region. Before Airflow 3.4 no row is."""
     if DynamicRegion is None:
         return false()
     return and_(TaskInstance.region_id == region_id, TaskInstance.region_index == region_index)

@@ -1,4 +1,4 @@
-"""Parameters of a task as the author of its DAG wrote them, before they were rendered."""
+"""Parameters of a task as the DAG's author wrote them, before rendering."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MAPPED = object()
-"""Stands for a parameter that a mapped task is expanded over, or that it was not given."""
+"""Stands for a parameter that a mapped task is expanded over, or that was not given."""
 
 
 def written(context: Context, task_id: str, field: str | None) -> Any:
-    """Return a parameter as the DAG's author wrote it, None where that is not known."""
-    # The DAG keeps the task as it was written; what runs is a rendered copy (Airflow 3.0 to 3.3).
+    """Return a parameter as the DAG's author wrote it, None if that is not known."""
+    # The DAG keeps the task as written. A rendered copy runs (Airflow 3.0 to 3.3).
     dag: Any = context.get("dag")
     if field is None or dag is None or not dag.has_task(task_id):
         return None
@@ -23,14 +23,14 @@ def written(context: Context, task_id: str, field: str | None) -> Any:
 
 
 def written_for(context: Context, task_id: str, field: str | None) -> Any:
-    """Return a parameter as the DAG's author wrote it for this task instance, None where he left it out.
+    """Return a parameter as the DAG's author wrote it for this task instance, None if it was left out.
 
-    Of what a mapped task is expanded over, an element of a list in the DAG's file is what the author wrote
-    for its instance. What another task handed on stands for itself.
+    If a mapped task is expanded over a list in the DAG's file, each element is what the author wrote for one
+    instance. The output of another task is returned as the reference to it.
     """
     given = written(context, task_id, field)
     if given is MAPPED:
-        # Of a decorated task only the function's arguments are expanded: this one is empty then.
+        # A decorated task expands only the function's arguments. Then this input is empty.
         return _of_this_instance(context, context["dag"].get_task(task_id).expand_input, field)  # type: ignore[union-attr]
     if hasattr(given, "_input"):  # an argument of a mapped task group
         return _of_this_instance(context, given._input, given._key)
@@ -38,7 +38,7 @@ def written_for(context: Context, task_id: str, field: str | None) -> Any:
 
 
 def _of_this_instance(context: Context, expanded: Any, name: str | None) -> Any:
-    """Return what one instance is given under a name by ``expand`` or ``expand_kwargs``."""
+    """Return the value that ``expand`` or ``expand_kwargs`` gives one instance under a name."""
     source = expanded.value
     if isinstance(source, Mapping):  # a list for each name
         if name not in source or is_reference(source[name]):
@@ -53,7 +53,7 @@ def _of_this_instance(context: Context, expanded: Any, name: str | None) -> Any:
 
 
 def is_template(written: object) -> bool:
-    """Return whether a parameter is rendered: a template, a task's output, or with one of them inside."""
+    """Return whether a parameter is rendered: it is or contains a template or a task's output."""
     if isinstance(written, str):
         return "{{" in written or "{%" in written
     if isinstance(written, Mapping):

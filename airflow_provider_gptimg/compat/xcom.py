@@ -1,7 +1,7 @@
-"""Handing a result downstream from the triggerer, so that the task need not be resumed on a worker.
+"""Hands a result downstream from the triggerer, so that no worker has to resume the task.
 
-Airflow's own way, ``TaskSuccessEvent(xcoms=…)``, stores values JSON-encoded twice: downstream tasks
-get text instead of lists. So the XComs are written as a worker writes them, and the event is empty.
+Airflow's own way, ``TaskSuccessEvent(xcoms=…)``, encodes values as JSON twice: downstream tasks get text
+instead of lists. So this module writes the XComs as a worker does, and the event is empty.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from airflow_provider_gptimg.api.prices import Prices
 from airflow_provider_gptimg.result import NOTHING_ASKED, Result, result_of, shortfall
 
 with suppress(ImportError):
-    # What a connection is read through. Every process of Airflow has it loaded by now; loading it at the
-    # first look-up instead would hold up an event loop.
+    # Connections are read through this module. Every process of Airflow has loaded it by now. To load it
+    # only at the first look-up would block the event loop.
     import airflow.sdk.execution_time.supervisor  # noqa: F401
 
 ASKED_KEY = "asked"
-"""XCom key under which a worker leaves what only it knows for the trigger that ends its task."""
+"""XCom key for what only the worker knows, and the trigger that ends its task needs."""
 
 
 async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices) -> Result | None:
-    """Write a result's XComs from the event loop, and return it; None where only a worker can do it.
+    """Write a result's XComs from the event loop, and return it; None if only a worker can do it.
 
-    That is on an Airflow without ``XCom.aset``, with an XCom backend of one's own (which may block
+    Only a worker can do it on an Airflow without ``XCom.aset``, with a custom XCom backend (which may block
     the loop), and after any failure.
 
     :param ti: the trigger's task instance; None in ``dag.test()``.
     :param log: a logger.
-    :param prices: of the account.
+    :param prices: the account's prices.
     """
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -57,7 +57,7 @@ async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices)
 
 
 def writes_from_triggerer() -> bool:
-    """Return whether XComs can be written from the event loop: by Airflow's own backend, from 3.1 on."""
+    """Return whether XComs can be written from the event loop: with Airflow's own backend, from 3.1 on."""
     from airflow.sdk.execution_time.xcom import XCom
 
     try:

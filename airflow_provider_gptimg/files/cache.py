@@ -1,14 +1,14 @@
-"""Images that are owned: kept under a hash of all that decides how they look, and found by it again.
+"""The cache of owned images. Its key is a hash of everything that decides how they look.
 
-In a folder of the cache that is called by the first two digits of the key lie, side by side::
+Files lie in a folder of the cache that is named after the first two digits of the key::
 
     <key>-<index>-<width>x<height>-<bytes>-<sha256>-<generation id>.png     a picture
     <key>-<milliseconds>-<pictures>-<bytes>-<maker>-<generation id>.json    its entry, written last
 
-``makers/<maker>.json`` names the task that made it. A name says all else that a task needs. So one listing
-of a folder finds hundreds of entries, and shows whether they are whole: an entry counts if its own bytes are
-as many as its name says, and if so are its pictures. Whatever else is missing or cut off is no entry. So any
-file may be deleted at any time. Two writers write different names, or the same bytes.
+``makers/<maker>.json`` names the task that made it. The file names hold everything else that a task needs. So
+one listing of a folder finds hundreds of entries, and shows whether they are whole. An entry counts only if
+it and all its pictures have the number of bytes in their names. So any file may be deleted at any time. Two
+writers write different names, or the same bytes.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from airflow_provider_gptimg.result import Asked, MadeBy, Result, StoredImage
 log = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of what decides a picture, see :func:`key_of`. Another version finds none of the entries before it."""
+"""Version of the key, see :func:`key_of`. After a change of it, older entries are not found any more."""
 
 LISTERS = 16
-"""Folders of the cache that are listed at once."""
+"""How many folders of the cache are listed at the same time."""
 
 KEY_DIGITS, MAKER_DIGITS = 40, 12
 
 RENEWED_AFTER = 30 * 86_400
-"""Seconds after which the files of an image that is used are written again. So a rule that deletes old files
-leaves them. Each key has up to as many more, so that not all have their turn in one night."""
+"""Seconds after which the files of an image that is used are written again, so that a rule that deletes old
+files spares them. Depending on the key it is up to twice as long, so that they are not all due at once."""
 
 _PICTURE = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)x(\d+)-(\d+)-([0-9a-f]{64})-([^/]+)\.([a-z]+)")
 _ENTRY = re.compile(r"([0-9a-f]{40})-(\d+)-(\d+)-(\d+)-([0-9a-f]{12})-([^/]+)\.json")
 
 
 def key_of(request: GenerationRequest) -> str | None:
-    """Return the key of a request: a hash of all that is sent, files by their content, URLs by their text.
+    """Return the key of a request: a hash of all that is sent, with files by content and URLs by text.
 
-    :return: None if a file of it cannot be read.
+    :return: None if one of its files cannot be read.
     """
     if any(file.problem for file in request.files):
         return None
@@ -64,20 +64,20 @@ def key_of(request: GenerationRequest) -> str | None:
 
 
 def own_key(generation_id: str) -> str:
-    """Return the key of a generation whose request nobody knows any more: no request has it."""
+    """Return the key of a generation whose request is no longer known. No request has this key."""
     return hash_of({"generation_id": generation_id})[:KEY_DIGITS]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is owned for a key.
+    """An entry of the cache: the images for one key.
 
     :param made_at: Unix seconds.
-    :param pictures: as they lie in the cache.
-    :param folder: in which they lie.
-    :param place: of the entry itself.
+    :param pictures: the images in the cache.
+    :param folder: the folder that they are in.
+    :param place: the file of the entry itself.
     :param made_by: the task that made it, None if that is no longer known.
-    :param is_to_be_renewed: whether its files have become old.
+    :param is_to_be_renewed: whether its files are old.
     """
 
     key: str
@@ -111,10 +111,10 @@ class Entry:
         )
 
     def take(self, asked: Asked, folder: Place | None, names: FileNames) -> Result | None:
-        """Return the result that hands the images on, after copying them to a folder.
+        """Copy the images to a folder and return the result that hands them on.
 
         :param folder: None leaves them in the cache.
-        :return: None if one of them is gone, or is not what it was.
+        :return: None if an image is gone or has changed.
         :raises ApiError: kind STORAGE, if they cannot be read or copied.
         """
         try:
@@ -129,7 +129,7 @@ class Entry:
         return self._result(asked, images)
 
     def _renew(self) -> None:
-        """Make the files new, the entry last; where that is refused, the next run tries again."""
+        """Renew the files, the entry last. If the storage refuses, the next run tries again."""
         pictures = [self.folder / _name_of(self.key, self.generation_id, each) for each in self.pictures]
         try:
             for place in (*pictures, self.place):
@@ -155,9 +155,9 @@ class Entry:
 class Found:
     """What a cache has for some keys.
 
-    :param entries: the newest whole one of each key.
-    :param unusable: why an entry that is there cannot be used, by key.
-    :param places: all entries of each key, also those that cannot be used.
+    :param entries: the newest whole entry of each key.
+    :param unusable: why an existing entry cannot be used, by key.
+    :param places: all entries of each key, including unusable ones.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class Found:
 class Cache:
     """A folder of owned images, in any storage that ``ObjectStoragePath`` opens.
 
-    :param max_age: seconds; an older entry is not used. None: all are.
+    :param max_age: seconds; older entries are not used. None sets no limit.
     """
 
     folder: Place
@@ -179,9 +179,9 @@ class Cache:
     _lock: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def find(self, keys: Collection[str]) -> Found:
-        """Return what there is for some keys, out of one listing of each folder that they are in.
+        """Find the entries for some keys, with one listing of each folder.
 
-        :raises ApiError: kind STORAGE, also where the listing is refused.
+        :raises ApiError: kind STORAGE, also if the listing is refused.
         """
         wanted = set(keys)
         folders = [self.folder / name for name in sorted({key[:2] for key in wanted})]
@@ -200,29 +200,29 @@ class Cache:
         return found
 
     def slot(self, key: str, generation_id: str, older: Sequence[Place] | None = None) -> Slot:
-        """Return where a generation's images are entered; ``older`` as in :class:`Slot`."""
+        """Return the slot for a generation's images; ``older`` as in :class:`Slot`."""
         return Slot(self, key, generation_id, older)
 
     def why_not(
         self, found: Found, request: GenerationRequest, folder: Place | None, names: FileNames
     ) -> str | None:
-        """Return why the images of a request are not taken, and remember what is asked for under their name.
+        """Return why no images are taken from the cache, and remember the request for the next run.
 
-        :param found: what there is for the request's key.
-        :param folder: where the images are to be stored, and ``names`` what they are called there.
-        :return: such as ``changed: prompt``; None if nothing is known. No failure is raised.
+        :param found: what the cache has for the request's key.
+        :param folder: where the images will be stored, under ``names``.
+        :return: such as ``changed: prompt``; None if the reason is not known. Never raises.
         """
         name = _stable_name(folder, names)
         changed = None if name is None else self._changed(name, request)
         return found.unusable.get(key_of(request) or "") or changed
 
     def _changed(self, names: Place, request: GenerationRequest) -> str | None:
-        """Return what changed since the request before under a name that is the same in each run."""
+        """Return what changed since the last request for the same name; the name is the same in each run."""
         place = self.folder / "names" / f"{hash_of({'name': str(names)})[:KEY_DIGITS]}.json"
         now = {name: hash_of({"value": value})[:16] for name, value in request.body().items()}
         try:
             before = json.loads(place.read())
-        except Exception:  # noqa: BLE001 - there is none, or whatever a storage raises
+        except Exception:  # noqa: BLE001 - there is none, or the storage failed somehow
             before = None
         if before == now:
             return None
@@ -236,7 +236,7 @@ class Cache:
         return f"changed: {', '.join(differing)}"
 
     def name_maker(self, made_by: MadeBy) -> str:
-        """Return the name of a task in entries, after leaving in the cache whom it means.
+        """Return the short name that entries use for a task, after writing to the cache which task it is.
 
         :raises Exception: any error of the storage.
         """
@@ -250,7 +250,7 @@ class Cache:
     def _maker(self, maker: str) -> MadeBy | None:
         try:
             named = json.loads(self._place_of(maker).read())
-        except Exception:  # noqa: BLE001 - a note for people; there is none, or whatever a storage raises
+        except Exception:  # noqa: BLE001 - a note for people; there is none, or the storage failed
             return None
         is_whole = isinstance(named, dict) and named.keys() == MadeBy.__annotations__.keys()
         return cast("MadeBy", named) if is_whole else None
@@ -296,9 +296,9 @@ class Cache:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the images of one generation are entered.
+    """The place in the cache for one generation's images.
 
-    :param older: the entries that it takes the place of; None if the cache was not looked into.
+    :param older: the entries that it replaces; None if the cache was not searched.
     """
 
     cache: Cache
@@ -308,17 +308,17 @@ class Slot:
 
     @property
     def folder(self) -> Place:
-        """The folder that its files lie in."""
+        """The folder of its files."""
         return self.cache.folder / self.key[:2]
 
     def place_of(self, image: StoredImage) -> Place:
-        """Return where a picture belongs."""
+        """Return where to put a picture."""
         return self.folder / _name_of(self.key, self.generation_id, image)
 
     def complete(self, images: Iterable[StoredImage], asked: Asked, made_by: MadeBy) -> Entry:
-        """Write the entry, after all of its pictures; it takes the place of older ones of its key.
+        """Write the entry; all of its pictures must be there. It replaces older entries of its key.
 
-        :param asked: what it says of the request, for people.
+        :param asked: a description of the request, for people.
         :param made_by: the task that made it.
         :raises Exception: any error of the storage.
         """
@@ -361,7 +361,7 @@ def _maker_in(entry: Entry) -> str:
 
 
 def _stable_name(folder: Place | None, names: FileNames) -> Place | None:
-    """Return where the first image is stored in each run; None if another run calls it otherwise."""
+    """Return where each run stores its first image; None if the name differs from run to run."""
     if folder is None or "identity" in fields_of(names.pattern):
         return None
     return folder / names.name(0, "png")

@@ -1,4 +1,4 @@
-"""How stored images are called: by a pattern that every repeat fills in the same way."""
+"""The names of stored images, from a pattern that gives the same names in every repeat."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from airflow_provider_gptimg.api.errors import invalid
 from airflow_provider_gptimg.files.place import MAX_NAME_BYTES
 
 FIELDS = ("task_id", "map_index", "identity", "item", "id", "index", "format")
-"""What a pattern may name in braces."""
+"""The fields that a pattern may name in braces."""
 
 _OF_AN_ITEM = ("item", "id", "identity")
-"""What tells the items of a batch apart."""
+"""The fields that differ between the items of a batch."""
 
 _ID_BYTES = 80
-"""Maximum bytes of an item's id in a name."""
+"""Most bytes of an item's id in a name."""
 
 _LONGEST_FORMAT = "jpeg"
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -33,8 +33,8 @@ class FileNames:
     """The names of a task instance's images.
 
     :param pattern: a name below the folder, with ``{index}`` (0, 1, …), ``{format}`` (png, …),
-        ``{identity}``, ``{task_id}``, ``{map_index}`` and, in a batch, ``{item}`` in it.
-    :param identity: tells task instances, series of attempts and requests apart.
+        ``{identity}``, ``{task_id}``, ``{map_index}`` and, in a batch, ``{item}``.
+    :param identity: differs between task instances, series of attempts and requests.
     """
 
     pattern: str
@@ -52,12 +52,12 @@ class FileNames:
         """Return the names for a task instance's images.
 
         :param pattern: None for ``{task_id}-{identity}-{index}.{format}``, with the map index of a
-            mapped task and the id of an item in between. A pattern without ``{format}`` gets that as its
-            ending; one without ``{index}`` gets it from the second image on.
-        :param digest: of the identity.
-        :param item: the index of a batch's item, None for a task that makes only one.
-        :param item_id: the id of a batch's item, None where it has none.
-        :raises ApiError: INVALID for a pattern that two items would share, or that leads elsewhere.
+            mapped task and the id of an item in between. If ``{format}`` is missing, it is appended as the
+            extension. If ``{index}`` is missing, it is added from the second image on.
+        :param digest: the digest of the identity.
+        :param item: the index of a batch's item, None outside batches.
+        :param item_id: the id of a batch's item, None if it has none.
+        :raises ApiError: INVALID if two items would share a name, or a name would leave the folder.
         """
         is_mapped = ti.map_index >= 0
         if pattern is None:
@@ -81,11 +81,11 @@ class FileNames:
         return names
 
     def longest(self, images: int = 10) -> str:
-        """Return the longest name among this number of images, whatever their format."""
+        """Return the longest name that this number of images can get, in any format."""
         return self.name(images - 1, _LONGEST_FORMAT)
 
     def check_mapped(self, ti: Any) -> None:
-        """Check that no two of a mapped task's instances share a name, where the pattern was written for all.
+        """Check that instances of a mapped task do not share names, if they share the pattern.
 
         :raises ApiError: INVALID.
         """
@@ -95,7 +95,7 @@ class FileNames:
             )
 
     def check_loop(self) -> None:
-        """Check that no two iterations of a task loop share a name, where the pattern was written for all.
+        """Check that iterations of a task loop do not share names, if they share the pattern.
 
         :raises ApiError: INVALID.
         """
@@ -105,7 +105,7 @@ class FileNames:
             )
 
     def name(self, index: int, image_format: str) -> str:
-        """Return the name of the image at an index of the result."""
+        """Return the name of the image with this index in the result."""
         name = self.pattern.format(
             task_id=self.task_id,
             map_index=self.map_index,
@@ -122,7 +122,7 @@ class FileNames:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name in at most so many bytes of UTF-8: itself, or its beginning and a hash of all of it."""
+    """Return a name of at most ``most`` bytes of UTF-8: itself, or its start and a hash of the whole."""
     content = name.encode()
     if len(content) <= most:
         return name
@@ -133,7 +133,7 @@ def shortened(name: str, most: int) -> str:
 def fields_of(pattern: object) -> set[str]:
     """Return the fields that a pattern names.
 
-    :raises ApiError: INVALID for what is no pattern.
+    :raises ApiError: INVALID if it is not a pattern.
     """
     if not isinstance(pattern, str) or not pattern.strip():
         raise invalid("file_name", pattern, "a text is needed, such as 'cover-{index}.{format}'")
@@ -151,7 +151,7 @@ def fields_of(pattern: object) -> set[str]:
 
 
 def _safe_id(item_id: object) -> str:
-    """Return an item's id as a part of a name that no other id gives."""
+    """Return an item's id in a form that is safe in a name. No other id gives the same text."""
     given = "" if item_id is None else str(item_id)
     safe = _UNSAFE_IN_AN_ID.sub("_", unicodedata.normalize("NFC", given))
     safe = safe.encode()[:_ID_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Where a file or folder is, and the calls to its storage; all of them take its name as it is written.
+"""Where a file or folder is, and the calls to its storage. Names are always taken literally.
 
 ``ObjectStoragePath`` and fsspec read more into a name than is there: ``?``, ``*`` and ``[`` match
 other files in their ``mv``, ``rm``, ``unlink`` and ``glob``, ``::`` chains file systems, and a ``?`` at
@@ -32,15 +32,15 @@ from airflow_provider_gptimg.compat.imports import has_fs
 log = logging.getLogger(__name__)
 
 MAX_NAME_BYTES = 255
-"""Bytes that a file's name may have on every usual file system, in UTF-8."""
+"""Most bytes of a file's name in UTF-8 that all usual file systems accept."""
 
 MAX_KEY_BYTES = 1024
-"""Bytes that an object's key may have in every usual object store, in UTF-8."""
+"""Most bytes of an object's key in UTF-8 that all usual object stores accept."""
 
 _AZURE = frozenset(("abfs", "abfss", "adl", "az", "wasb", "wasbs"))
 OBJECT_STORES = frozenset(("s3", "s3a", "s3n", "gs", "gcs", "oss", *_AZURE))
-"""Schemes of stores where a PUT is whole at once, and which need no folders made: asked to, they would
-make a bucket of a mistyped name."""
+"""Schemes of stores where a PUT is atomic and no folders are needed. Asked to make a folder, they would
+create a bucket for a mistyped name."""
 
 _CHUNK = 256 * 1024
 _LOCAL = ("file", "local")
@@ -49,11 +49,11 @@ _SHORT_FILE_URI = re.compile(r"(file|local):(/.*)", re.DOTALL)
 
 
 class Seen(NamedTuple):
-    """What a file is known by.
+    """What identifies a file.
 
-    :param sha256: of its content, in hexadecimal.
+    :param sha256: the hash of its content, in hexadecimal.
     :param size: bytes.
-    :param format: such as ``png``, by its content; None if it is no picture.
+    :param format: such as ``png``, judged by its content; None if it is not a picture.
     :param start: its first bytes.
     """
 
@@ -64,10 +64,10 @@ class Seen(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What a listing says of a file.
+    """What a listing says about a file.
 
     :param size: bytes.
-    :param written_at: Unix seconds; None where the storage does not say.
+    :param written_at: Unix seconds; None if the storage does not say.
     """
 
     size: int
@@ -78,9 +78,9 @@ class Listed(NamedTuple):
 class Place:
     """A file or folder in any storage.
 
-    :param scheme: of its URI; empty for a path of this machine.
-    :param host: what follows in the URI: a bucket, with ``connection@`` before it.
-    :param key: the rest, from the ``/`` on; nothing in it has a meaning of its own.
+    :param scheme: the scheme of its URI; empty for a path on this machine.
+    :param host: the next part of the URI: a bucket, perhaps with ``connection@`` before it.
+    :param key: the rest, from the ``/`` on. No character in it has a special meaning.
     """
 
     scheme: str
@@ -92,7 +92,7 @@ class Place:
         """Return the place that a path or URI names.
 
         A ``file://`` URI may be written with ``%20`` for a blank, as ``Path.as_uri`` does, or literally,
-        as ``ObjectStoragePath`` reads it: what exists under its literal name is meant literally.
+        as ``ObjectStoragePath`` reads it. If the literal name exists, it is meant literally.
 
         :raises ValueError: for a ``file://`` URI without an absolute path.
         """
@@ -101,7 +101,7 @@ class Place:
         text = str(given) if isinstance(given, ObjectStoragePath) else os.fspath(given)
         if (uri := _URI.fullmatch(text)) is None:
             short = _SHORT_FILE_URI.fullmatch(text)
-            # Not normalised: what ``..`` leads to is the file system's to say.
+            # Not normalised: the file system decides where ``..`` leads.
             return _file(*short.groups()) if short else cls("", "", str(Path.cwd() / text))
         scheme, host, key = uri[1].lower(), uri[2], uri[3]
         if scheme not in _LOCAL:
@@ -115,32 +115,32 @@ class Place:
         return replace(self, key=f"{self.key.rstrip('/')}/{name}")
 
     def __str__(self) -> str:
-        """Return its path or URI, which ``ObjectStoragePath`` opens too if it has no ``::`` in it."""
+        """Return its path or URI. ``ObjectStoragePath`` can open it too, unless it contains ``::``."""
         return f"{self.scheme}://{self.host}{self.key}" if self.scheme else self.key
 
     @property
     def name(self) -> str:
-        """Its own name, without the folder."""
+        """Its name without the folder."""
         return self.key.rstrip("/").rpartition("/")[2]
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine, or mounted there."""
+        """Whether it is on this machine or mounted here."""
         return self.scheme in ("", *_LOCAL)
 
     @property
     def fs(self) -> Any:
-        """Its file system of fsspec, with the connection that the URI names.
+        """Its fsspec file system, with the connection that the URI names.
 
-        :raises Exception: whatever the storage raises; ValueError where no package serves its scheme.
+        :raises Exception: any error of the storage; ValueError if no package serves its scheme.
         """
-        if self.scheme and not has_fs(self.scheme):  # Airflow 3.0 makes the path all the same
+        if self.scheme and not has_fs(self.scheme):  # Airflow 3.0 makes the path anyway
             raise ValueError(f"no filesystem for {self.scheme}://")
         return ObjectStoragePath(f"{self.scheme or 'file'}://{self.host}/").fs
 
     @property
     def path(self) -> str:
-        """Its name for the methods of its file system."""
+        """Its name as the methods of its file system take it."""
         if self.is_local:
             return self.key.rstrip("/") or "/"
         host = self.host.rpartition("@")[2]
@@ -148,13 +148,13 @@ class Place:
         return f"{root.rstrip('/')}/{self.key.strip('/')}"
 
     def check_name(self) -> None:
-        """Make sure that a file can be stored here under this very name.
+        """Make sure that a file can be stored here under exactly this name.
 
-        :raises ValueError: saying what cannot be.
-        :raises Exception: whatever opening the file system raises.
+        :raises ValueError: saying what is wrong with the name.
+        :raises Exception: any error from opening the file system.
         """
         fs, path = self.fs, self.path
-        path.encode()  # half a surrogate pair is no name
+        path.encode()  # fails on half a surrogate pair
         for part in self.key.split("/"):
             if self.scheme not in OBJECT_STORES and _length(part) > MAX_NAME_BYTES:
                 raise ValueError(f"{part!r} has {_length(part)} bytes, a name has at most {MAX_NAME_BYTES}")
@@ -168,12 +168,12 @@ class Place:
 
     @contextmanager
     def open(self, mode: str = "rb", **options: Any) -> Iterator[Any]:
-        """Open the file to read it; options as for the built-in ``open``.
+        """Open the file for reading; options as for the built-in ``open``.
 
         :raises OSError: FileNotFoundError, IsADirectoryError and others.
         """
         fs, path = self.fs, self.path
-        fs.invalidate_cache(path)  # of listings, which another process may have made old
+        fs.invalidate_cache(path)  # its listings may be out of date because of another process
         if self.is_local and Path(path).is_dir():
             raise IsADirectoryError("it is a folder")
         with fs.open(path, mode, **options) as file:
@@ -203,13 +203,13 @@ class Place:
             return bytes(file.read())
 
     def seen(self, most: int) -> Seen:
-        """Read the file, and return what it is known by; of a larger one than ``most`` bytes not all of it.
+        """Read the file and return what identifies it. A file above ``most`` bytes is not read to its end.
 
         :raises OSError: FileNotFoundError and others.
         """
         digest, size, start = hashlib.sha256(), 0, b""
         with self.open() as file:
-            # Not what the storage says of its size: that is unknown to some, and read is read.
+            # Counts the bytes instead of asking the storage for the size, which some do not know.
             while size <= most and (chunk := file.read(_CHUNK)):
                 size += len(chunk)
                 start = start or chunk[:START_BYTES]
@@ -217,21 +217,22 @@ class Place:
         return Seen(digest.hexdigest(), size, format_of(start), start)
 
     def put(self, local: Path) -> None:
-        """Store a copy of a local file here: whole at once, a reader never sees half of it.
+        """Store a copy of a local file here, atomically: a reader never sees half of it.
 
-        In an object store that needs the right to put this one object, and no other. Elsewhere the file is
-        written under a temporary name in the same folder and renamed.
+        In an object store this needs only the right to put this one object. Elsewhere the file is written
+        under a temporary name in the same folder and then renamed. A storage that cannot rename gets the
+        file directly, and then it is not atomic.
 
-        :raises OSError: and whatever else the storage raises; what was here before is then still here.
+        :raises OSError: and other errors of the storage. The old file, if any, is then still here.
         """
         fs, path = self.fs, self.path
         if self.scheme in OBJECT_STORES or type(fs).mv.__module__ == "fsspec.spec":  # where it is a copy
-            # Old versions of adlfs refuse to overwrite where nobody says so.
+            # Old versions of adlfs refuse to overwrite unless told to.
             fs.put_file(str(local), path, **({"overwrite": True} if self.scheme in _AZURE else {}))
             return
         folder, _, name = path.rpartition("/")
         fs.makedirs(folder, exist_ok=True)
-        if fs.isdir(path):  # into which a rename would put the file
+        if fs.isdir(path):  # a rename would put the file into it
             raise IsADirectoryError("it is a folder")
         part = f"{folder}/{_temporary(name)}"
         try:
@@ -246,32 +247,32 @@ class Place:
             raise
 
     def copy_within(self, target: Place) -> bool:
-        """Copy the file to another place of the same object store, if it is one: it does so by itself, whole.
+        """Have an object store copy the file to another place in it, atomically.
 
-        :return: False where it is not one store.
+        :return: False if both are not in the same object store.
         :raises OSError: FileNotFoundError and others.
         """
         if self.scheme not in OBJECT_STORES or target.scheme not in OBJECT_STORES:
             return False
         fs = self.fs
-        if fs is not target.fs:  # another account; fsspec makes one object for each
+        if fs is not target.fs:  # another account: fsspec makes one object for each account
             return False
         fs.cp_file(self.path, target.path)
         return True
 
     def put_bytes(self, content: bytes) -> None:
-        """Store bytes here: whole at once, as :meth:`put` does.
+        """Store bytes here, atomically as in :meth:`put`.
 
-        :raises OSError: and whatever else the storage raises.
+        :raises OSError: and other errors of the storage.
         """
         with tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
-            # Stores that keep a content type read it off this name.
+            # Stores that keep a content type derive it from this name.
             local = Path(scratch) / f"content{posixpath.splitext(self.name)[1]}"
             local.write_bytes(content)
             self.put(local)
 
     def renew(self) -> None:
-        """Make the file as new as if it had just been written.
+        """Make the file look as new as if it had just been written.
 
         :raises OSError: FileNotFoundError and others.
         """
@@ -281,7 +282,7 @@ class Place:
             self.put_bytes(self.read())
 
     def remove(self) -> None:
-        """Remove the file, if it is there.
+        """Remove the file if it exists.
 
         :raises OSError: PermissionError and others.
         """
@@ -289,15 +290,15 @@ class Place:
             self.fs.rm_file(self.path)
 
     def files(self, *, keeps_others: bool = False) -> dict[str, Listed]:
-        """Return the files in this folder by their names; nothing where there is no folder.
+        """Return the files in this folder by name; empty if there is no folder.
 
-        :param keeps_others: leave the listings of other folders in memory, for files that are copied next:
-            S3 copies a listed file in one request instead of two. Otherwise a process that runs for long
-            would hold every folder that it ever listed.
-        :raises OSError: PermissionError and others. What may not be listed is never taken for empty.
+        :param keeps_others: keep the listings of other folders in memory, for files that are copied next:
+            S3 copies a listed file in one request instead of two. False drops them, because a long-running
+            process would hold every folder that it ever listed.
+        :raises OSError: PermissionError and others. A folder that cannot be listed never counts as empty.
         """
         fs, path = self.fs, self.path
-        fs.invalidate_cache(path if keeps_others else None)  # another process may have made it old
+        fs.invalidate_cache(path if keeps_others else None)  # another process may have changed the folder
         try:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:
@@ -310,11 +311,11 @@ class Place:
 
 
 def remove_all(places: Sequence[Place]) -> None:
-    """Remove files that are no longer needed; where that is refused, leave them and say so in the log."""
+    """Remove files that are no longer needed. If the storage refuses, keep them and log it."""
     try:
         for place in places:
             place.remove()
-    except Exception as error:  # noqa: BLE001 - each store has an error of its own for a missing right
+    except Exception as error:  # noqa: BLE001 - each store has its own error for a missing right
         log.warning(
             "%d old files, such as %s, could not be removed (%s: %s). They do no harm.",
             len(places),
@@ -331,7 +332,7 @@ def _file(scheme: str, key: str, connection: str = "") -> Place:
 
 
 def _written_at(entry: Mapping[str, Any]) -> float | None:
-    # The names of this machine, S3, Google and Azure, in this order.
+    # The keys that local files, S3, Google and Azure use, in this order.
     found = (entry.get(name) for name in ("mtime", "LastModified", "updated", "last_modified"))
     written = next((each for each in found if each is not None), None)
     if isinstance(written, str):
@@ -346,7 +347,7 @@ def _length(name: str) -> int:
 
 
 def _temporary(name: str) -> str:
-    # Always the same name, so that a repeat overwrites what a killed attempt left.
+    # Always the same name, so that the next attempt overwrites what a killed one left.
     part = f".{name}.part"
     return (
         part if _length(part) <= MAX_NAME_BYTES else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"
@@ -359,7 +360,7 @@ def _rename(fs: Any, part: str, path: str) -> None:
     except Exception:
         if not fs.isfile(path):
             raise
-    # SMB and WebHDFS rename over nothing that is there already; one raises, the other says nothing.
+    # SMB and WebHDFS do not rename over an existing file. One raises, the other does nothing.
     if fs.isfile(part):
         fs.rm_file(path)
         fs.mv(part, path)

@@ -1,4 +1,4 @@
-"""Reference images as DAG authors give them: URLs, files wherever they lie, results of other tasks."""
+"""Reference images as DAG authors give them: URLs, files in any storage, results of other tasks."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _ALLOWED = {
 
 
 def references(given: object, field: str = FIELD) -> list[str | ReferenceFile] | None:
-    """Return the URLs among what was given as they are, and the files, checked by their content.
+    """Return the given references: URLs unchanged, files with their content checked.
 
     :param given: a text, a path, a result dict (its ``urls``, or its ``uri`` or ``url``), or any
         nesting of lists of these, as XCom hands them over.
-    :param field: how the parameter is called, for messages.
-    :raises ApiError: INVALID for what is no reference or no picture of 1 byte to 10 MB; EXPIRED for
-        a result whose URLs are dead by now. A file that cannot be read is returned with its ``problem``.
+    :param field: the parameter's name, for messages.
+    :raises ApiError: INVALID if it is not a reference, or not a picture of 1 byte to 10 MB; EXPIRED for
+        a result with dead URLs. A file that cannot be read is returned with its ``problem``.
     """
     if given is None:
         return None
@@ -46,9 +46,9 @@ def references(given: object, field: str = FIELD) -> list[str | ReferenceFile] |
 
 
 def reference_texts(given: object, field: str = FIELD) -> list[str]:
-    """Return the URLs, paths and URIs in what was given; nothing is read.
+    """Return the given URLs, paths and URIs without reading any file.
 
-    :raises ApiError: INVALID for what is no reference; EXPIRED, see :func:`references`.
+    :raises ApiError: INVALID if it is not a reference; EXPIRED, see :func:`references`.
     """
     return list(_texts(given, field))
 
@@ -67,7 +67,7 @@ def _texts(given: object, field: str) -> Iterator[str]:
 
 def _text(given: str | os.PathLike[str] | ObjectStoragePath, field: str) -> str:
     if not isinstance(given, str):
-        # Whatever its name looks like. ObjectStoragePath's own text names its connection, its path does not.
+        # Whatever its name looks like. The text of an ObjectStoragePath names its connection.
         return str(given)
     text = given.strip()
     if not text or text == "None":
@@ -124,7 +124,7 @@ def _file(where: str, field: str) -> ReferenceFile:
         if _has_line_break(where):
             raise invalid(field, where, f"no file is called so; {_SEVERAL}") from None
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
-    except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
+    except Exception as error:  # noqa: BLE001 - a storage may raise anything
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     if seen.size > MAX_UPLOAD_BYTES:
         raise invalid(field, where, f"it has more than {MAX_UPLOAD_BYTES} bytes, the most that is taken")

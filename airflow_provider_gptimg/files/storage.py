@@ -1,4 +1,4 @@
-"""Storing images: fetched to a temporary file, checked, then put under their final name."""
+"""Stores images: fetches each to a temporary file, checks it, and puts it under its final name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from airflow_provider_gptimg.result import Asked, Image, MadeBy, StoredImage
 log = logging.getLogger(__name__)
 
 PAUSES = (0.5, 2.0)
-"""Seconds before an image is fetched again; after that the task's own retries have to help."""
+"""Seconds before an image is fetched again. After the last one, only a retry of the task helps."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -39,12 +39,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Storage:
     """Where a task's images go.
 
-    :param folder: a path or URI, see :class:`~airflow_provider_gptimg.files.place.Place`; None stores in the
-        cache alone.
-    :param names: what its files are called; the same for every repeat.
-    :param size: width and height in pixels that were promised, None where nothing is.
-    :param decode: decode every picture completely, which needs Pillow (extra ``verify``).
-    :param slot: where the images are entered into the cache, if there is one.
+    :param folder: a path or URI, see :class:`~airflow_provider_gptimg.files.place.Place`; None stores only in
+        the cache.
+    :param names: the names of its files, the same in every repeat.
+    :param size: the promised width and height in pixels; None if none is promised.
+    :param decode: decode every picture completely. This needs Pillow (extra ``verify``).
+    :param slot: the images' place in the cache, if there is a cache.
     """
 
     folder: str | os.PathLike[str] | ObjectStoragePath | None
@@ -57,13 +57,13 @@ class Storage:
 
     @property
     def place(self) -> Place | None:
-        """The folder, None for the cache alone."""
+        """The folder; None to store only in the cache."""
         return None if self.folder is None else Place.of(self.folder)
 
     def store(self, index: int, url: str) -> StoredImage:
         """Fetch one image and store it.
 
-        :raises ApiError: EXPIRED, DOWNLOAD, STORAGE. Nothing is left under the final name.
+        :raises ApiError: EXPIRED, DOWNLOAD, STORAGE. Then nothing is stored under the final name.
         """
         with tempfile.TemporaryDirectory(prefix="gptimg-") as scratch:
             local = Path(scratch) / "image"
@@ -71,7 +71,7 @@ class Storage:
             width, height = self._measured(local)
             if self.decode:
                 _decode(local)
-            # Stores that keep a content type read it off this name.
+            # Stores that keep a content type derive it from this name.
             local = local.rename(local.with_suffix(f".{fetched.format}"))
             image = StoredImage(
                 index=index,
@@ -95,9 +95,10 @@ class Storage:
         return {**image, "uri": str(target)}
 
     def enter(self, images: Sequence[Image], asked: Asked, made_by: MadeBy) -> Entry | None:
-        """Enter images that were stored into the cache, if there is one; a failure is only logged.
+        """Add stored images to the cache, if there is one. A failure is only logged.
 
-        :param asked: what the entry says of them, for people, and ``made_by`` who made them.
+        :param asked: the entry's description of the request, for people.
+        :param made_by: the task that made them.
         """
         if self.slot is None or self._not_entered:
             return None
@@ -163,10 +164,10 @@ class Storage:
 
 
 def check_folder(folder: object, field: str = "output_path") -> Place:
-    """Return the place of an output path that may be stored to, as far as that shows without a call.
+    """Return the place of an output path, after checking it as far as possible without a call.
 
     :param folder: a text, ``Path`` or ``ObjectStoragePath``.
-    :param field: how the parameter is called, for messages.
+    :param field: the parameter's name, for messages.
     :raises ApiError: kind INVALID.
     """
     if not isinstance(folder, (str, os.PathLike, ObjectStoragePath)) or str(folder).strip() in ("", "None"):
@@ -181,15 +182,15 @@ def check_folder(folder: object, field: str = "output_path") -> Place:
     try:
         place = Place.of(folder)
         place.fs  # noqa: B018 - opens it
-    except Exception as error:  # noqa: BLE001 - whatever the storage of a URI raises
+    except Exception as error:  # noqa: BLE001 - a storage may raise anything
         raise invalid(field, text, f"it cannot be opened ({type(error).__name__}: {error})") from None
     return place
 
 
 def check_names(folder: Place, names: FileNames, images: int) -> None:
-    """Make sure that images can be stored under their names, as far as that shows without a call.
+    """Check that images can be stored under their names, as far as possible without a call.
 
-    :param images: how many there are to be.
+    :param images: the number of images.
     :raises ApiError: kind INVALID.
     """
     target = folder / names.longest(images)
@@ -202,7 +203,7 @@ def check_names(folder: Place, names: FileNames, images: int) -> None:
 def check_decoder() -> None:
     """Make sure that pictures can be decoded.
 
-    :raises ApiError: kind INVALID where Pillow is not installed.
+    :raises ApiError: kind INVALID if Pillow is not installed.
     """
     if importlib.util.find_spec("PIL") is None:
         raise invalid("verify_images", True, "it needs Pillow: pip install 'airflow-provider-gptimg[verify]'")

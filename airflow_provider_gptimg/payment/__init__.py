@@ -1,1 +1,1 @@
-"""The promise: who has paid for what, and whether to pay again. Knows no Airflow."""
+"""The promise: who has paid for what, and whether to pay again. Does not import Airflow."""

@@ -1,4 +1,4 @@
-"""One attempt of a task that pays: it gathers the facts, has them decided on, and leaves a record."""
+"""One attempt of a task that pays. It gathers the facts, asks for a decision, and leaves a record."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from airflow_provider_gptimg.payment.receipt import Receipt
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts:
-    """What Airflow says of an attempt; for the others see :class:`~…payment.decision.Facts`.
+    """What Airflow says about an attempt. The other fields are in :class:`~…payment.decision.Facts`.
 
-    :param place: what tells the task instance from all others, see
+    :param place: identifies the task instance, see
         :class:`~airflow_provider_gptimg.payment.identity.Identity`.
     """
 
@@ -44,10 +44,10 @@ class TaskFacts:
 
 @dataclass
 class Attempt:
-    """One attempt, which knows its series from the start and its identity once it has a request.
+    """One attempt. It knows its series from the start, and its identity once it has a request.
 
-    :param facts: all that decides what it does, as far as it is known.
-    :param series: the series that it belongs to, as far as it is known before there is a request.
+    :param facts: what is known so far of everything that the decision depends on.
+    :param series: the series that it belongs to, as far as that is known without the request.
     :param was_given: see :meth:`begin`.
     """
 
@@ -72,14 +72,14 @@ class Attempt:
     ) -> Attempt:
         """Return the attempt, after it has left the name of its series for later attempts.
 
-        :param task: what Airflow says of it.
+        :param task: what Airflow says about it.
         :param memory: what earlier attempts left.
         :param durable: False lets every attempt pay.
         :param on_clear: what a Clear after success means.
         :param is_completed: asks the service whether a generation is completed. It is called only for a task
-            that may have ended in its triggerer.
-        :param was_given: asks the service whether the latest generation of an identity seems to have been
-            given; None if it knows none. It is called only if a Clear has emptied the task state store.
+            that may have ended in the triggerer.
+        :param was_given: asks the service whether an identity's latest generation seems to have been given.
+            Returns None if there is none. It is called only if a Clear may have emptied the store.
         :param log: a logger.
         """
         store, record = memory.recall()
@@ -107,10 +107,10 @@ class Attempt:
         return attempt
 
     def decide(self, fingerprint: str | None, problem: str | None = None) -> Decision:
-        """Return what to do for a request, after saying in the log what it rests on.
+        """Return what to do for a request, and log the reasons.
 
-        :param fingerprint: the hash of the request; None if a file of it cannot be read.
-        :param problem: why it cannot be read.
+        :param fingerprint: the hash of the request; None if one of its files cannot be read.
+        :param problem: why the file cannot be read.
         """
         self.facts = replace(self.facts, fingerprint=fingerprint, problem=problem)
         decision = decide(self.facts)
@@ -128,7 +128,7 @@ class Attempt:
         return decision
 
     def identity(self, decision: Decision) -> Identity:
-        """Return who is asking."""
+        """Return the identity of the request in this series."""
         return Identity.of(self.place, self.series, decision.fingerprint or "")
 
     def remember(
@@ -140,7 +140,7 @@ class Attempt:
         ends_in_triggerer: bool = False,
         cache_key: str | None = None,
     ) -> None:
-        """Leave what was paid for, at once after the submission."""
+        """Record what was paid for, right after the submission."""
         self.memory.keep(
             Record(
                 series=self.series,
@@ -155,7 +155,7 @@ class Attempt:
         )
 
     def remember_given(self) -> None:
-        """Leave that the result was given, for which nothing was paid."""
+        """Record that a result was given for which nothing was paid."""
         facts = self.facts
         self.memory.keep(
             Record(series=self.series, base=facts.base, given_by=facts.try_number, ti_id=facts.ti_id)
@@ -169,13 +169,13 @@ class Attempt:
         return Latest(series=FIRST_SERIES, is_given=False)
 
     def _leave_series(self, decision: Decision) -> None:
-        """Leave the name of the series that was decided on, if a later attempt could not know it."""
+        """Record the name of the series, if a later attempt could not know it otherwise."""
         self.series = decision.series
         if not self.facts.durable or decision.action in (Action.REFUSE, Action.SEARCH):
             return
         facts, series, record = self.facts, self.series, self.facts.own_record
         is_kept, is_named = facts.store is Store.READABLE, record is not None and record.series == series
-        # Where a Clear may empty the store, a record that is there says that none has.
+        # A Clear may empty the store, so a record in it shows that none has.
         if (series != FIRST_SERIES or facts.is_forgetful) and not is_named:
             is_kept = self.memory.keep(Record(series=series, base=facts.base, ti_id=facts.ti_id))
             is_lost = not is_kept and facts.store is Store.READABLE and facts.told_keys is None

@@ -1,11 +1,11 @@
-"""Who pays? The decision whether an attempt of a task pays, or goes on with what was paid.
+"""Who pays? This module decides whether an attempt of a task pays or goes on with what was paid.
 
 The rule: you pay for an image once, until you have been given it. All attempts that serve one image are a
-*series*. A series ends when its task succeeds, because then the image was given. Only a Clear after that
-begins another series, which pays again.
+*series*. A series ends when its task succeeds, because the image has then been given. Only a Clear after
+that begins another series, which pays again.
 
-:func:`decide` is the whole rule. It is pure: it reads no store and calls nobody. :class:`Facts` is what it
-knows, :class:`Decision` is what it says. ``tests/promise/test_decision.py`` has the table of cases.
+:func:`decide` is the whole rule. It is pure: it reads no store and calls no service. It takes :class:`Facts`
+and returns a :class:`Decision`. ``tests/promise/test_decision.py`` tests it with a table of cases.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Any, Literal
 from airflow_provider_gptimg.payment.receipt import Receipt
 
 FIRST_SERIES = "0"
-"""The name of a task instance's first series. A later one is named by its ``base``, see :class:`Facts`."""
+"""The name of a task instance's first series. Later ones have their ``base`` as name, see :class:`Facts`."""
 
 SERIES_KEY = "gptimg_series_"
-"""Start of the key of an XCom that names the series of an attempt; the name follows."""
+"""Prefix of the key of the XCom that names an attempt's series. The name of the series follows it."""
 
 GENERATION_ID_KEY = "generation_id"
-"""Key of the XCom with the generation's id, pushed at once after the submission."""
+"""Key of the XCom with the generation's id, pushed right after the submission."""
 
 RESULT_KEY = "return_value"
-"""Airflow's key of a task's result: an attempt that pushed it has given its images."""
+"""Airflow's key for a task's result. An attempt that pushed it has given its images."""
 
 MOST_CANDIDATES = 5
-"""So many series are looked for: each that the service does not know costs some seconds of look-ups."""
+"""Most series to look for, besides the first. Each unknown one costs some seconds of look-ups."""
 
 OnClear = Literal["new", "continue"]
-"""What a Clear of a task that succeeded means: a new image, or the same one again."""
+"""What a Clear means after the task succeeded: make a new image, or return the same one again."""
 
 
 class Store(Enum):
-    """What came of reading the task state store (Airflow 3.3 and later)."""
+    """The outcome of reading the task state store (Airflow 3.3 and later)."""
 
     MISSING = "This Airflow has no task state store."
     UNREADABLE = "The task state store cannot be read."
@@ -47,15 +47,15 @@ class Store(Enum):
 class Record:
     """What an attempt left in the task state store.
 
-    :param series: the series it belonged to.
+    :param series: the series that the attempt belonged to.
     :param base: its ``base``, see :class:`Facts`.
-    :param fingerprint: the hash of its request; None before there was a submission.
-    :param receipt: what it paid for, or found paid; None before.
-    :param asked: what its result repeats of the request.
-    :param ends_in_triggerer: whether it was left to its trigger, which may have given its result unseen.
-    :param given_by: the try number of the attempt that handed its result on; None if none has.
+    :param fingerprint: the hash of its request; None before the submission.
+    :param receipt: what it paid for, or found already paid; None before that.
+    :param asked: the parts of the request that its result repeats.
+    :param ends_in_triggerer: whether its trigger was to end it, and so may have given the result unseen.
+    :param given_by: the try number of the attempt that handed on the result; None if no attempt has.
     :param ti_id: the id of the task instance in Airflow's database.
-    :param cache_key: under which the images belong into the cache, by the request that was submitted.
+    :param cache_key: the images' key in the cache, made from the request that was submitted.
     """
 
     series: str
@@ -71,11 +71,11 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Latest:
-    """What the service says of a task whose record was cleared with it.
+    """What the service says about a task whose record was discarded by a Clear.
 
-    :param series: the latest series that it knows a generation of.
-    :param is_given: whether that generation seems to have been given: it is completed, and stored if it was
-        to be stored.
+    :param series: the latest series for which the service knows a generation.
+    :param is_given: whether that generation seems to have been given: it is completed, and its images are
+        stored if they should be.
     """
 
     series: str
@@ -84,35 +84,35 @@ class Latest:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that decides who pays.
+    """Everything that the decision depends on.
 
-    What Airflow says of this attempt:
+    What Airflow says about this attempt:
 
     :param try_number: its number, from 1.
-    :param base: ``max_tries - retries``. Airflow leaves it alone over retries, and sets it to the number of
-        attempts so far at a Clear. So it is 0 until the first Clear.
-    :param retries: how many the task has.
+    :param base: ``max_tries - retries``. A retry does not change it. A Clear sets it to the number of
+        attempts so far, so it is 0 until the first Clear.
+    :param retries: the task's number of retries.
     :param ti_id: the id of the task instance.
-    :param resumed: whether this attempt was deferred before, so that it has submitted already.
+    :param resumed: whether this attempt was deferred before, and so has already submitted.
 
-    What the author of the DAG wants:
+    What the DAG's author wants:
 
     :param durable: False lets every attempt pay.
     :param on_clear: what a Clear after success means.
-    :param fingerprint: the hash of the request; None while it is not known, or if its files cannot be read.
-    :param problem: why it cannot be known.
+    :param fingerprint: the hash of the request; None if it is not known yet, or its files cannot be read.
+    :param problem: why its files cannot be read.
 
     What earlier attempts left:
 
     :param store: whether there is a task state store, and whether it can be read.
-    :param record: what it holds.
-    :param is_forgetful: whether a Clear may have emptied the store (3.4).
-    :param latest: what the service says, if only the service can tell; None while nobody has asked.
-    :param xcom_keys: keys of the XComs that the attempt before had pushed; None if Airflow does not tell.
-    :param pushes_xcoms: ``do_xcom_push`` of the task.
+    :param record: the record in it.
+    :param is_forgetful: whether a Clear may have emptied the store (Airflow 3.4).
+    :param latest: what the service says, if only the service can tell; None until it is asked.
+    :param xcom_keys: keys of the XComs that the previous attempt pushed; None if Airflow does not say.
+    :param pushes_xcoms: the task's ``do_xcom_push``.
     :param pushed_id: the generation that this attempt pushed before it was deferred.
-    :param is_completed: whether the generation in the record is completed; None while nobody has asked.
-    :param is_recorded: False if a new series could not be recorded, and a later attempt could not know of it.
+    :param is_completed: whether the generation in the record is completed; None until the service is asked.
+    :param is_recorded: False if a new series could not be recorded, so that later attempts would not know it.
     """
 
     try_number: int
@@ -136,19 +136,19 @@ class Facts:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the first attempt of all, or the first one after a Clear."""
+        """Whether this is the very first attempt, or the first one after a Clear."""
         return self.try_number == self.base + 1
 
     @property
     def own_record(self) -> Record | None:
-        """The record, unless a deleted DAG run of the same name left it."""
+        """The record, unless it was left by a deleted DAG run of the same name."""
         if self.try_number == 1 and self.record and self.record.ti_id != self.ti_id:
             return None
         return self.record
 
     @property
     def told_series(self) -> str | None:
-        """The series of the attempt before, if its XComs say so: only the first one is not named by one."""
+        """The series of the previous attempt, if its XComs tell. Every series but the first has an XCom."""
         keys = self.told_keys or frozenset()
         for key in keys:
             if key.startswith(SERIES_KEY):
@@ -157,12 +157,12 @@ class Facts:
 
     @property
     def told_keys(self) -> frozenset[str] | None:
-        """The keys of the XComs of the attempt before, None if they say nothing about it."""
+        """The keys of the previous attempt's XComs; None if Airflow does not say, or the task pushes none."""
         return self.xcom_keys if self.pushes_xcoms else None
 
 
 class Standing(Enum):
-    """How an attempt stands to the one before it."""
+    """How an attempt relates to the previous one."""
 
     FIRST = "nothing came before it"
     SAME = "it belongs to the same series, which a retry never leaves"
@@ -187,15 +187,15 @@ class Action(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What an attempt is to do.
+    """What an attempt must do.
 
     :param series: the series that it belongs to.
-    :param left_series: the series before it, if this one is new.
-    :param candidates: names of the series that the attempt before can have belonged to, the latest first.
-    :param fingerprint: the request that it serves; None if that is not known yet.
-    :param receipt: what was paid for, as far as it is remembered.
-    :param asked: what the result repeats of the request that was paid for, if it is remembered.
-    :param notes: what the log must say, one sentence each; of a refusal, why.
+    :param left_series: the previous series, if this one is new.
+    :param candidates: names of the series that the previous attempt may have belonged to, latest first.
+    :param fingerprint: the hash of the request that it serves; None if it is not known yet.
+    :param receipt: what was paid for, if it is remembered.
+    :param asked: the parts of the paid request that the result repeats, if they are remembered.
+    :param notes: what the log must say, one sentence each; for a refusal, the reason.
     """
 
     action: Action
@@ -209,7 +209,7 @@ class Decision:
 
 
 def decide(facts: Facts) -> Decision:
-    """Return what an attempt does: pay, go on with what was paid, or refuse."""
+    """Decide what an attempt does: pay, go on with what was paid, or refuse."""
     standing = standing_of(facts)
     last = _last_series(facts)
     if standing is Standing.UNREADABLE or not facts.is_recorded:
@@ -233,17 +233,17 @@ def decide(facts: Facts) -> Decision:
 
 
 def standing_of(facts: Facts) -> Standing:
-    """Return how an attempt stands to the one before it."""
+    """Return how an attempt relates to the previous one."""
     if not facts.durable:
         return Standing.ALONE
     if facts.resumed:
         return Standing.SAME
     record = facts.own_record
     if not facts.is_first and facts.told_series is not None:
-        return Standing.SAME  # the record may be older, if the attempt before could not write it
+        return Standing.SAME  # the record is older if the previous attempt could not write it
     if record:
         was_cleared = record.base != facts.base
-    else:  # where a Clear may empty the store, the attempt after it may have died before it left a record
+    else:  # a Clear may have emptied the store, and the next attempt may have died before it left a record
         was_cleared = facts.base != 0 and (facts.is_first or facts.is_forgetful)
     return _standing_after_a_clear(facts) if was_cleared else _standing_of_a_retry(facts)
 
@@ -253,7 +253,7 @@ def _standing_after_a_clear(facts: Facts) -> Standing:
     if keys is not None and RESULT_KEY in keys:
         return Standing.GIVEN
     if record and record.given_by is not None:
-        # Airflow heard of no success if a retry followed, or if the attempt left no result among its XComs.
+        # Airflow never saw the success if a retry followed, or if the attempt's XComs have no result.
         was_retried = record.given_by < facts.base
         is_lost = keys is not None and record.given_by == facts.try_number - 1
         return Standing.OWED if was_retried or is_lost else Standing.GIVEN
@@ -263,7 +263,7 @@ def _standing_after_a_clear(facts: Facts) -> Standing:
 
 
 def _standing_by_the_service(facts: Facts) -> Standing:
-    """Return how an attempt after a Clear stands where only the service, if any, can tell."""
+    """Return the standing after a Clear when at most the service can tell whether images were given."""
     record = facts.own_record
     if record and record.ends_in_triggerer and facts.is_completed is not False:
         return Standing.GIVEN if facts.is_completed else Standing.ASK
@@ -277,7 +277,7 @@ def _standing_by_the_service(facts: Facts) -> Standing:
 
 
 def _has_failed_to_the_end(facts: Facts) -> bool:
-    """Return whether a task with retries used up every try before the Clear. So it seems to have failed."""
+    """Return whether a task with retries had used up every try before the Clear: it probably failed."""
     begun = int(facts.latest.series) if facts.latest else 0
     return facts.retries > 0 and (facts.base - begun) % (facts.retries + 1) == 0
 
@@ -291,22 +291,22 @@ def _standing_of_a_retry(facts: Facts) -> Standing:
 
 
 def _last_series(facts: Facts) -> str:
-    """Return the name of the series of the attempt before."""
-    # The XComs are of the attempt before. The record is older if that could not write into the store.
+    """Return the name of the previous attempt's series."""
+    # XComs are the previous attempt's. The record is older if that attempt could not write to the store.
     if facts.told_series not in (None, FIRST_SERIES):
         return str(facts.told_series)
     if record := facts.own_record:
         return record.series
     if facts.latest:
         return facts.latest.series
-    # After a Clear about which nothing is known, a retry belongs to the series that the Clear began.
+    # If nothing is known about a Clear, a retry after it belongs to the series that the Clear began.
     nothing_is_told = facts.store is Store.MISSING and facts.told_keys is None
     is_after_unknown = nothing_is_told and facts.base > 0 and not facts.is_first
     return str(facts.base) if is_after_unknown and facts.on_clear == "new" else FIRST_SERIES
 
 
 def _candidates(facts: Facts) -> tuple[str, ...]:
-    """Return the names of the series that the attempt before can have belonged to, the latest first."""
+    """Return the names of the series that the previous attempt may have belonged to, latest first."""
     latest = facts.base - 1 if facts.is_first else facts.base
     oldest = max(1, latest - MOST_CANDIDATES + 1)
     return (*(str(base) for base in range(latest, oldest - 1, -1)), FIRST_SERIES)
@@ -318,7 +318,7 @@ def _series(facts: Facts, standing: Standing, last: str) -> str:
     if facts.on_clear == "new" and standing is Standing.UNKNOWN:
         return str(facts.base)
     if facts.on_clear == "new" and standing is Standing.GIVEN:
-        # More than before, also if ``retries`` were changed in the DAG, which moves the base.
+        # Must be higher than the last one, even if a change of ``retries`` in the DAG moved the base.
         return str(max(facts.base, int(last) + 1) if last.isdigit() else facts.base)
     return last
 
@@ -330,10 +330,10 @@ def _is_surely_unpaid(facts: Facts, standing: Standing, *, is_new: bool) -> bool
 
 
 def _with_receipt(facts: Facts, decision: Decision) -> Decision:
-    """Return a decision with what is remembered of the same request, if anything is."""
+    """Add to a decision what is remembered about the same request."""
     record = facts.own_record
     if record and record.receipt and record.series == decision.series:
-        # A file that is gone, or lies on another worker, has no hash. What was paid for needs none.
+        # A file that is gone, or is on another worker, has no hash. A paid generation does not need it.
         fingerprint = record.fingerprint if facts.problem else facts.fingerprint
         if fingerprint == record.fingerprint:
             return replace(decision, fingerprint=fingerprint, receipt=record.receipt, asked=record.asked)

@@ -1,4 +1,4 @@
-"""The identity that lets an attempt find the generation which an earlier attempt paid for."""
+"""The identity by which an attempt finds the generation that an earlier attempt paid for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_gptimg.api.request import GenerationRequest
 class Identity:
     """The identity of one request in one series of attempts.
 
-    :param digest: hexadecimal, 160 bits.
+    :param digest: 160 bits in hexadecimal.
     """
 
     digest: str
@@ -24,12 +24,12 @@ class Identity:
     def of(cls, place: Sequence[str], series: str, fingerprint: str) -> Identity:
         """Return the identity of a request.
 
-        :param place: what tells the task instance from all others: ids of DAG, run and task, map index, and
-            the iteration if it is in a loop. There is no try number in it.
+        :param place: identifies the task instance: the ids of DAG, run and task, the map index, and the
+            iteration if it is in a loop. The try number is not part of it.
         :param series: the name of the series of attempts, see ``payment/decision.py``.
         :param fingerprint: the hash of the request, see :func:`fingerprint`.
         """
-        # Joined with NUL, which no id can contain, so that no two lists of parts look the same.
+        # Joined with NUL, which no id can contain, so that different lists never give the same text.
         text = "\0".join([*place, series, fingerprint])
         return cls(hashlib.sha256(text.encode()).hexdigest()[:40])
 
@@ -39,10 +39,10 @@ class Identity:
 
 
 def fingerprint(request: GenerationRequest, conn_id: str) -> str:
-    """Return a hash of everything that is sent, and of the connection it is sent through."""
+    """Return a hash of everything that is sent, and of the connection's id."""
     return hash_of({"conn_id": conn_id, **request.body()})
 
 
 def hash_of(fields: Mapping[str, Any]) -> str:
-    """Return a hash of fields, in whatever order they are given."""
+    """Return a hash of fields that does not depend on their order."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,8 +1,9 @@
 """What an attempt leaves for the next one: a record in the task state store, and the names of XComs.
 
-Airflow 3.3 and later have a task state store, which outlives retries and Clears. It saves look-ups and it
-is never the only truth: without it, the service is asked by ``client_business_id``. Before 3.3 an attempt
-learns the keys of the XComs that the attempt before had pushed, so one of ours names the series.
+Airflow 3.3 and later have a task state store, which outlives retries and Clears (a Clear on 3.4 may empty
+it). It saves look-ups, but nothing relies on it alone: without it, the service is asked by
+``client_business_id``. Before 3.3 an attempt learns the keys of the XComs that the previous attempt pushed,
+so the key of one XCom names the series.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ KEY = "gptimg"
 
 
 class TaskStateStore(Protocol):
-    """What is used of Airflow's task state store."""
+    """The part of Airflow's task state store that we use."""
 
     def get(self, key: str) -> Any:
         """Return a value, None if there is none."""
@@ -29,9 +30,9 @@ class TaskStateStore(Protocol):
 
 
 class Memory:
-    """A task instance's memory. Every failure of it is logged, none is raised.
+    """A task instance's memory. Its failures are logged, never raised.
 
-    :param store: the task state store, None on an Airflow without one.
+    :param store: the task state store; None if this Airflow has none.
     :param push_xcom: pushes an XCom of this attempt; None if the task pushes none.
     :param log: a logger.
     """
@@ -44,12 +45,12 @@ class Memory:
         self._log = log
 
     def recall(self) -> tuple[Store, Record | None]:
-        """Return whether the store can be read, and what it holds. What is not ours counts as nothing."""
+        """Return whether the store can be read, and its record. Other content is ignored."""
         if self._store is None:
             return Store.MISSING, None
         try:
             stored = self._store.get(KEY)
-        except Exception as error:  # noqa: BLE001 - whatever a store of someone's own raises
+        except Exception as error:  # noqa: BLE001 - a custom store may raise anything
             self._log.warning("The task state store cannot be read (%s: %s).", type(error).__name__, error)
             return Store.UNREADABLE, None
         return Store.READABLE, read_record(stored)
@@ -71,13 +72,13 @@ class Memory:
         return True
 
     def amend(self, **changes: Any) -> None:
-        """Change what is stored; without a record in it, there is nothing to change."""
+        """Change the stored record. Without a record, do nothing."""
         _, record = self.recall()
         if record is not None:
             self.keep(replace(record, **changes))
 
     def name_series(self, series: str) -> None:
-        """Leave an XCom whose key names the series."""
+        """Push an XCom whose key names the series."""
         if self._push_xcom is None:
             return
         try:
@@ -92,7 +93,7 @@ class Memory:
 
 
 def read_record(stored: object) -> Record | None:
-    """Return a stored record; None for what is no record. Unknown keys are ignored."""
+    """Return a stored record; None if it is not one. Unknown keys are ignored."""
     if not isinstance(stored, Mapping) or not isinstance(stored.get("series"), str):
         return None
     known = {field.name: stored[field.name] for field in fields(Record) if field.name in stored}

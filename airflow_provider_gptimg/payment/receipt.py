@@ -1,4 +1,4 @@
-"""What was paid for: the one record of it, wherever it is kept."""
+"""The record of what was paid for. It has the same form wherever it is kept."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 class Receipt:
     """The latest generation that an identity has paid for.
 
-    :param generation_id: the service's id of it.
-    :param ordinal: its place among the generations of its identity, from 1. The earlier ones failed at the
+    :param generation_id: the service's id for it.
+    :param ordinal: its number among the generations of its identity, from 1. The earlier ones failed at the
         service, which refunds them, or their images have expired.
-    :param submissions: how many times the identity has surely or possibly paid.
-    :param submitted_at: Unix seconds by our clock, from which the time limit counts; None if nobody knows.
+    :param submissions: how many times the identity has paid, or may have paid.
+    :param submitted_at: Unix seconds by our clock, from which the time limit counts; None if unknown.
     """
 
     generation_id: str
@@ -25,15 +25,15 @@ class Receipt:
 
     @classmethod
     def read(cls, stored: object) -> Receipt | None:
-        """Return what was stored as JSON, None if it names no generation. Unknown keys are ignored."""
+        """Return a receipt from its stored JSON; None if it names no generation. Unknown keys are ignored."""
         if not isinstance(stored, Mapping) or not isinstance(stored.get("generation_id"), str):
             return None
         return cls(**{name: stored[name] for name in NAMES if name in stored})
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a plain dict."""
+        """Return the receipt as a plain dict."""
         return asdict(self)
 
 
 NAMES = tuple(field.name for field in fields(Receipt))
-"""The keys under which a receipt is stored."""
+"""The keys of a stored receipt."""

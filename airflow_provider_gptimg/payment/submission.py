@@ -1,4 +1,4 @@
-"""Submitting so that nothing is paid twice: look before paying again, attach to what was paid."""
+"""Submits without paying twice: it looks before it pays again, and attaches to what was already paid."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from airflow_provider_gptimg.api.uploads import upload_references
 from airflow_provider_gptimg.payment.receipt import Receipt
 
 LOOK_UP_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before each look-up of a business id. How soon after its acceptance the service finds a
-generation by it is unknown, "assume seconds" (contract: Finding a task again)."""
+"""Seconds before each look-up of a business id. It is unknown how soon the service finds a generation by
+its business id: "assume seconds" (contract: Finding a task again)."""
 
 MAX_LOOK_UPS = 10
-"""Look-ups that failed say nothing: so many are tried before the task fails rather than pays."""
+"""Most look-ups while the answers stay unclear. After that the task fails and does not pay."""
 
 MAX_RESUBMITS = 2
-"""So often a submission with an unknown fate is sent again within one attempt of a task."""
+"""How often one attempt of a task sends a submission again when its fate is unknown."""
 
 MAX_ORDINALS = 100
-"""A service that calls every generation failed must not keep us looking forever."""
+"""Ends the search if a service reports every generation as failed."""
 
 _NO_ANSWER = frozenset({Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.MALFORMED})
-"""After these a submission may have been accepted, unless the error says it surely was not."""
+"""Errors after which a submission may have been accepted, unless the error rules it out."""
 
 OnDoubt = Literal["resubmit", "fail"]
 
@@ -44,9 +44,9 @@ class Origin(Enum):
 
 
 class Withdrawn(Exception):  # noqa: N818 - nothing went wrong
-    """Nothing more is to be submitted.
+    """Nothing more must be submitted.
 
-    :param surely: whether nothing was paid for.
+    :param surely: whether it is certain that nothing was paid for.
     """
 
     def __init__(self, *, surely: bool) -> None:
@@ -69,19 +69,20 @@ class Reconciler:
     """Submits one request under one identity, at most once for each generation that did not fail.
 
     :param business_id: makes the ``client_business_id`` of an ordinal.
-    :param fresh: True where this identity surely never submitted before: then there is no look-up.
-    :param on_ambiguous: what to do when a submission got no answer and look-ups do not find it:
+    :param fresh: True if this identity surely never submitted before. Then nothing is looked up.
+    :param on_ambiguous: what to do if a submission got no clear answer and look-ups do not find it:
         pay again, or fail.
-    :param on_expired: what to do when the images of an earlier attempt are gone: pay again, or fail.
-    :param known: the receipt of the latest submission, if one is remembered: a help, never the only truth.
-    :param give_up_at: Unix seconds until which "slow down" answers are waited out.
-    :param report: told in a sentence what its reader must know.
-    :param note: told in a sentence what goes as it should.
-    :param is_owned: asked before the first submission, if nothing was paid that can be gone on with; True
-        withdraws it, because the images are there.
-    :param may_submit: asked before each submission; False withdraws it.
-    :param may_pay_again: asked before a submission where an earlier one was paid for, or may have been;
-        raises what forbids it.
+    :param on_expired: what to do if the images of an earlier attempt are gone: pay again, or fail.
+    :param known: the receipt of the latest submission, if one is remembered. It saves look-ups, but the
+        service is asked all the same.
+    :param give_up_at: until when to wait out "slow down" answers, in Unix seconds.
+    :param report: called with a sentence that the reader must know.
+    :param note: called with a sentence about something that goes as planned.
+    :param is_owned: called before the first submission, if there is no paid generation to go on with. True
+        means that the images are already there, and withdraws the submission.
+    :param may_submit: called before each submission; False withdraws it.
+    :param may_pay_again: called before a submission if an earlier one was paid for, or may have been. It
+        raises an error to forbid it.
     """
 
     request: GenerationRequest
@@ -99,11 +100,10 @@ class Reconciler:
     may_pay_again: Callable[[], None] = lambda: None
 
     def submit(self) -> Flow[Submission]:
-        """Attach to the generation of an earlier attempt, or else submit.
+        """Attach to the generation of an earlier attempt, or submit a new one.
 
-        :raises ApiError: UNDECIDED where nobody can say whether a submission was accepted and paying
-            again was not allowed, AMBIGUOUS where a later attempt may find out; EXPIRED; whatever the
-            service refused.
+        :raises ApiError: UNDECIDED if nobody knows whether a submission was accepted, and paying again is
+            not allowed; AMBIGUOUS if a later attempt may find out; EXPIRED; any refusal of the service.
         """
         for ordinal in range(self.known.ordinal if self.known else 1, MAX_ORDINALS + 1):
             found = None if self.fresh else (yield from self._find(ordinal))
@@ -146,14 +146,14 @@ class Reconciler:
                     give_up_at=self.give_up_at,
                     before_send=partial(self._withdraw, surely=doubt is None),
                 )
-                submitted_at = self.clock()  # not before: a "slow down" may have been waited out
+                submitted_at = self.clock()  # not earlier: the call may have waited out a "slow down"
                 generation = wire.read_generation(reply)
             except ApiError as error:
                 is_clear = error.not_accepted or error.kind not in _NO_ANSWER
                 if is_clear:
                     if doubt is None:
                         raise
-                    # That is about this one; nobody knows yet about the one before.
+                    # This refusal is about the new submission. The fate of the earlier one is still unknown.
                     raise self._in_doubt(doubt, f"{business_id} was refused then: {error.message}") from error
                 doubt = error
             else:
@@ -189,7 +189,7 @@ class Reconciler:
         raise AssertionError
 
     def _in_doubt(self, doubt: ApiError, then: str) -> ApiError:
-        """Return the error for a submission that may have been accepted, whatever came after it."""
+        """Return the error for a submission that may have been accepted; ``then`` says what happened next."""
         why = f"{doubt.message} {then}"
         if self.on_ambiguous == "fail":
             return ApiError(
@@ -204,7 +204,7 @@ class Reconciler:
         )
 
     def _find(self, ordinal: int) -> Flow[Generation | None]:
-        """Look an ordinal's generation up; None only after the service clearly said "unknown"."""
+        """Look up an ordinal's generation. Return None only if the service clearly said "unknown"."""
         if self.known and self.known.ordinal == ordinal:
             found = yield from self._look_up(self.known.generation_id, submitted_at=self.known.submitted_at)
             if found is not None:
@@ -236,7 +236,7 @@ class Reconciler:
                 f"{unknown}, so no earlier attempt seems to have submitted it. Submitting. If one did after "
                 "all, this image is paid twice."
             )
-        else:  # nothing hints at an attempt that submitted another one after the generation that ended
+        else:  # nothing suggests that another one was submitted after the generation that ended
             self.note(
                 f"{unknown}, so none was submitted after that. Submitting. Only if an attempt died unseen "
                 "in between, this image is paid twice."
@@ -274,7 +274,7 @@ def latest_of(
 ) -> Flow[Generation | None]:
     """Return the latest generation of an identity, None if the service knows none.
 
-    :raises ApiError: AMBIGUOUS where the service never answered clearly.
+    :raises ApiError: see :func:`look_up`.
     """
     latest = None
     for ordinal in range(1, MAX_ORDINALS + 1):
@@ -283,7 +283,7 @@ def latest_of(
         if found is None:
             return latest
         latest = found
-        if found.status != FAILED:  # only after a failure there is another one
+        if found.status != FAILED:  # one that was submitted after an expiry is not looked for
             return latest
     return latest
 
@@ -297,11 +297,12 @@ def look_up(
     give_up_at: float,
     report: Callable[[str], None],
 ) -> Flow[Generation | None]:
-    """Ask for a generation until the service says clearly what it is, or over some seconds "unknown".
+    """Ask for a generation until the answer is clear. "Unknown" is clear only after some seconds.
 
-    :param business_id: what the generation must be submitted as, if it says so at all.
-    :param submitted_at: when it was surely submitted, in Unix seconds: it may be unknown for a minute.
-    :raises ApiError: AMBIGUOUS where the service never answered clearly.
+    :param business_id: the business id that the generation must have, if the answer names one.
+    :param submitted_at: when it was surely submitted, in Unix seconds. It may be unknown for a minute.
+    :return: None if the service does not know it.
+    :raises ApiError: AMBIGUOUS if no answer was clear; INVALID, AUTHENTICATION or PERMISSION at once.
     """
     unclear: ApiError | None = None
     is_early = False
@@ -320,7 +321,7 @@ def look_up(
         except ApiError as error:
             if error.kind in ENDS_A_WAIT and error.kind is not Kind.NOT_FOUND:
                 raise
-            # A redirect or another refusal is somebody in between, and says nothing about the task.
+            # A redirect or another refusal comes from something in between. It says nothing about the task.
             unclear = None if error.kind is Kind.NOT_FOUND else error
             is_early = is_not_yet(error, submitted_at, clock())
             continue

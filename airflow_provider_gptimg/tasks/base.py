@@ -1,4 +1,4 @@
-"""What every task of this provider has: a hook, an output with keys, resuming, and a reason when it fails."""
+"""What all tasks of this provider share: a hook, an output with keys, resuming, and reasons for failures."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ ERROR_KEY = "error"
 retry removes it."""
 
 LOST, TIMED_OUT = "error", "timeout"
-"""The status of an event after which the triggerer does not wait any longer."""
+"""The statuses of events after which the triggerer no longer waits."""
 
 
 class GptImgTask(BaseOperator):
-    """Base of all operators and sensors: subclasses say in :meth:`start` and :meth:`resume` what they do."""
+    """Base of all operators and sensors. Subclasses do their work in :meth:`start` and :meth:`resume`."""
 
     conn_id: str
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Airflow would push every key of the result, also those that are pushed already, which it may refuse
-        # (apache/airflow#65011). So this does it by itself.
+        # Airflow would push every key of the result, even those already pushed, which it may refuse
+        # (apache/airflow#65011). So this class pushes them itself.
         self.pushes_each_output, self.multiple_outputs = self.multiple_outputs, False
 
     @property
     def pushed_keys(self) -> frozenset[str]:
-        """Keys of the result that the task pushes by itself."""
+        """Keys of the result that the task pushes itself."""
         return frozenset({"urls"})
 
     if TYPE_CHECKING:
 
         @property
         def output(self) -> PlainXComArg:
-            """What the task hands downstream; Airflow declares it without keys for type checkers."""
+            """What the task hands downstream. For type checkers, Airflow declares it without keys."""
             ...
 
     @cached_property
@@ -59,21 +59,21 @@ class GptImgTask(BaseOperator):
     def start(self, context: Context, *, resumed: bool, may_defer: bool) -> Any:
         """Do the task's work from its beginning.
 
-        :param resumed: whether this attempt was deferred, so that it has done some of it already. What it
-            knew is lost then.
-        :param may_defer: False if the triggerer could not wait, so that this worker has to.
+        :param resumed: whether this attempt was deferred, and so has done part of the work. What it knew is
+            lost then.
+        :param may_defer: False if the triggerer could not wait, so this worker must.
         """
         raise NotImplementedError
 
     def resume(self, context: Context, kept: Deferral, event: Mapping[str, Any]) -> Any:
         """Go on after a deferral.
 
-        :param event: what the trigger said, which is a hint only.
+        :param event: what the trigger said; only a hint.
         """
         raise NotImplementedError
 
     def on_kill(self) -> None:
-        """End what the task waits for, which raises in the midst of it."""
+        """End the wait of the task by raising in it."""
         self.hook.interruption.set()
 
     def execute(self, context: Context) -> Any:
@@ -101,7 +101,7 @@ class GptImgTask(BaseOperator):
             return self._pushed_apart(context, self.start(context, resumed=True, may_defer=may_defer))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume, also where Airflow would only fail the task because its trigger is gone."""
+        """Resume, even if Airflow would just fail the task because its trigger is gone."""
         if next_method == TRIGGER_FAIL:
             reason = str((next_kwargs or {}).get("error", "the trigger died"))
             for line in (next_kwargs or {}).get("traceback") or ():
@@ -112,22 +112,22 @@ class GptImgTask(BaseOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _pushed_apart(self, context: Context, result: Any) -> Any:
-        """Return the result, after pushing every key of it if ``multiple_outputs`` says so."""
+        """Return the result, after pushing each of its keys if ``multiple_outputs`` says so."""
         if self.pushes_each_output and self.do_xcom_push and isinstance(result, Mapping):
             for key, value in result.items():
-                # A key that is not there is read as None anyway, and Airflow 3.0 refuses to push None.
+                # A missing key is read as None anyway, and Airflow 3.0 refuses to push None.
                 if key not in self.pushed_keys and value is not None:
                     task_instance(context).xcom_push(key=key, value=value)
         return result
 
     def note_failure(self, context: Context, error: GptImgError) -> None:
-        """Leave why the task failed."""
+        """Push the reason for the failure."""
         leave_reason(self, context, error)
 
 
 @contextmanager
 def leaving_its_reason(task: BaseOperator, context: Context) -> Iterator[None]:
-    """Leave why a task failed, for the gallery, for callbacks and for downstream tasks."""
+    """Record why a task failed, for the gallery, callbacks and downstream tasks."""
     try:
         yield
     except GptImgError as error:
@@ -140,14 +140,14 @@ def leaving_its_reason(task: BaseOperator, context: Context) -> Iterator[None]:
 
 
 def name_connection(task: BaseOperator, error: GptImgError) -> None:
-    """Say in the message whose key was refused: a message may be all that a person gets to see."""
+    """Name the connection whose key was refused: the message may be all that a person sees."""
     conn_id = getattr(task, "conn_id", None)
     if isinstance(error, OF_THE_KEY) and isinstance(conn_id, str) and conn_id not in str(error):
         error.args = (f"{error} The connection is {conn_id}.",)
 
 
 def leave_reason(task: BaseOperator, context: Context, error: GptImgError) -> None:
-    """Say where the pictures are, and push why the task failed, if it pushes anything."""
+    """Say where the pictures are. Push why the task failed, if it pushes XComs."""
     error.images_url = images_url(task_instance(context))
     if not task.do_xcom_push:
         return

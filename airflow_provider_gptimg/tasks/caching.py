@@ -1,4 +1,4 @@
-"""Images that a task owns already: looked for before it pays, entered when it has paid."""
+"""Images that a task already owns. It looks for them before it pays, and adds new ones after it has paid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_gptimg.files.storage import check_folder
 from airflow_provider_gptimg.result import Asked, MadeBy, Result
 
 NEW = "not made before"
-"""Why an image is not taken from the cache, where nothing else is known."""
+"""Why an image is not taken from the cache, if no other reason is known."""
 
 
 def cache_of(cache_path: Any, max_age: timedelta | None) -> Cache | None:
@@ -32,7 +32,7 @@ def cache_of(cache_path: Any, max_age: timedelta | None) -> Cache | None:
 
 
 def made_by(context: Any) -> MadeBy:
-    """Return who makes the images of this attempt."""
+    """Return the task that makes the images of this attempt."""
     ti = task_instance(context)
     return MadeBy(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
 
@@ -41,9 +41,9 @@ def made_by(context: Any) -> MadeBy:
 class Owned:
     """What a cache has for one request.
 
-    :param folder: where the images are to be stored, None leaves them in the cache.
-    :param names: what they are called there.
-    :param result: what was taken, after :meth:`take` has returned True.
+    :param folder: where to store the images; None leaves them in the cache.
+    :param names: their names there.
+    :param result: the result that was taken, after :meth:`take` has returned True.
     """
 
     cache: Cache
@@ -55,9 +55,9 @@ class Owned:
     result: Result | None = None
 
     def take(self) -> bool:
-        """Take the images if they are there, and say in the log why not.
+        """Take the images if they are there; if not, log why.
 
-        :raises ApiError: kind STORAGE. What cannot be read is never taken for missing.
+        :raises ApiError: kind STORAGE. What cannot be read never counts as missing.
         """
         key = key_of(self.request)
         if key is None:

@@ -1,4 +1,4 @@
-"""What goes through a deferral: from the worker that defers to the one that resumes."""
+"""The data that a worker which defers passes to the one that resumes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from airflow_provider_gptimg.result import Asked
 
 _IN_PROCESS: dict[str, Deferral] = {}
-"""By task instance: ``dag.test()`` before Airflow 3.4 drops what goes into a deferral, but resumes in the
-same process. A worker's process runs one task, so elsewhere there is never more than one."""
+"""By task instance. Before Airflow 3.4, ``dag.test()`` drops the data of a deferral but resumes in the same
+process. A worker's process runs only one task, so elsewhere there is never more than one entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deferral:
-    """What a resumed task knows of its first half; plain JSON, in Airflow's database while the task waits.
+    """What a resumed task knows about its first half. Airflow's database keeps it as JSON during the wait.
 
     :param generation_id: the generation that it waits for.
-    :param deadline: until when, in Unix seconds.
-    :param try_number: the attempt that deferred. Airflow 3.0 may resume another one with it.
-    :param asked: what the result repeats of the request.
-    :param submitted_at: when it was submitted, in Unix seconds; None if another task did that.
-    :param digest: the identity that submitted; None in tasks that only wait.
+    :param deadline: until when to wait, in Unix seconds.
+    :param try_number: the attempt that deferred. Airflow 3.0 may resume another attempt with it.
+    :param asked: the parts of the request that the result repeats.
+    :param submitted_at: when it was submitted, in Unix seconds; None if another task submitted it.
+    :param digest: the digest of the identity that submitted; None in tasks that only wait.
     :param returned: what a decorated function returned.
-    :param cache_key: under which the images are entered into the cache; None without one.
+    :param cache_key: the images' key in the cache; None without a cache.
     :param ends_in_triggerer: whether the trigger was to end the task.
     """
 
@@ -45,10 +45,10 @@ class Deferral:
 
     @classmethod
     def read(cls, kwargs: Mapping[str, Any], ti: Any) -> Deferral | None:
-        """Return what the running attempt of a task deferred with. Unknown keys are ignored.
+        """Return the data with which this attempt deferred. Unknown keys are ignored.
 
-        :param kwargs: what the resume method was called with.
-        :return: None if the trigger died and took it along, or if it is of another attempt.
+        :param kwargs: the keyword arguments of the resume method.
+        :return: None if the data was lost with the trigger, or belongs to another attempt.
         """
         names = {field.name for field in fields(cls)}
         try:

@@ -1,4 +1,4 @@
-"""Where a task ends: in the triggerer, or on a worker that is started for it once more."""
+"""Where a task ends: in the triggerer, or on a worker that is started again for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_gptimg.compat.xcom import writes_from_triggerer
 
 
 def ends_in_triggerer(task: Any, *, stores: bool = False) -> bool:
-    """Return whether nothing is left of a task that only a worker does; the log says what it is.
+    """Return whether a task can end without a worker. If not, the log says why.
 
     :param task: an operator or a sensor of this provider.
     :param stores: whether it stores its images.
@@ -24,14 +24,14 @@ def ends_in_triggerer(task: Any, *, stores: bool = False) -> bool:
 
 
 def left_for_a_worker(task: Any) -> Iterator[str]:
-    """Yield what an operator has that Airflow does on a worker only, when a task has succeeded.
+    """Yield what an operator uses that Airflow does only on a worker, after a success.
 
-    A task that ends from its trigger is called back by nobody, and sends no asset event.
+    For a task that ends from its trigger, Airflow calls no callbacks and sends no asset events.
     """
     if not writes_from_triggerer():
-        yield "the XCom backend"  # Airflow 3.0's, or one of the user's own, which may hold up the event loop
+        yield "the XCom backend"  # Airflow 3.0's, or a custom one, which may block the event loop
     if not task.do_xcom_push:
-        yield "do_xcom_push=False"  # what the worker leaves for the trigger is an XCom
+        yield "do_xcom_push=False"  # the worker passes data to the trigger as an XCom
     if task.pushes_each_output:
         yield "multiple_outputs"
     if task.outlets:
@@ -41,7 +41,7 @@ def left_for_a_worker(task: Any) -> Iterator[str]:
     if task._post_execute_hook or type(task).post_execute is not BaseOperator.post_execute:
         yield "post_execute"
     if task.map_index_template:
-        yield "map_index_template"  # it may show what the task has made
+        yield "map_index_template"  # it may use the task's result
     if next(iter(task.iter_mapped_dependants()), None) is not None:
         yield "tasks that are mapped over its result"
     if has_listeners():

@@ -1,4 +1,4 @@
-"""What the OpenLineage provider is told of a task, where it is installed: from which images, to where."""
+"""The lineage of a task for the OpenLineage provider, if installed: which images it read and wrote."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 def lineage_of(
     *, inputs: Iterable[str], result: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None, service: str
 ) -> Lineage | None:
-    """Return the lineage of a task, None where the OpenLineage provider is not installed.
+    """Return the lineage of a task, None if the OpenLineage provider is not installed.
 
-    Every stored image belongs to the dataset of its folder, as it belongs to the folder's Asset: file
-    names differ from run to run, and datasets that are written once lead nowhere. Datasets are called
-    as Airflow calls the datasets of the same Assets (``common.io`` and ``amazon``, which follow OpenLineage's
-    naming conventions). Prompts and result URLs stay out: they are private. What an
-    asset event says, the provider adds on its own (2.20 does, under ``airflow.task.outlets``).
+    Every stored image belongs to the dataset of its folder, just as it belongs to the folder's Asset. File
+    names differ from run to run, and a dataset that is written once is of no use. Datasets have the same
+    names as Airflow's datasets for these Assets (``common.io`` and ``amazon``, which follow OpenLineage's
+    naming conventions). Prompts and result URLs are private and left out. The provider itself adds the
+    content of asset events (2.20 does, under ``airflow.task.outlets``).
 
-    :param inputs: paths, URIs and http(s) URLs of the images it started from.
-    :param result: one or several of :class:`~airflow_provider_gptimg.result.Result`; of a task that
-        failed, what is known: ``{"generation_id": …}``, or None.
+    :param inputs: paths, URIs and http(s) URLs of the images that it started from.
+    :param result: one or several of :class:`~airflow_provider_gptimg.result.Result`. For a failed task,
+        what is known: ``{"generation_id": …}``, or None.
     :param service: base URL of the service.
     """
     try:
@@ -46,7 +46,7 @@ def lineage_of(
     results = [result] if isinstance(result, Mapping) else list(result or ())
     ids = dict.fromkeys(each["generation_id"] for each in results)
     lineage: Lineage = OperatorLineage(inputs=_inputs(inputs), outputs=_outputs(results))
-    # The facet has room for one id; the ids of a batch are in its XCom.
+    # The facet holds one id. The ids of a batch are in its XCom.
     if len(ids) == 1:
         lineage.run_facets["externalQuery"] = ExternalQueryRunFacet(
             externalQueryId=next(iter(ids)), source=_without_user(service)
@@ -59,12 +59,12 @@ def lineage_of(
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
-    """Return namespace and name by which OpenLineage knows a file or folder.
+    """Return OpenLineage's namespace and name for a file or folder.
 
-    ``s3://bucket`` and key, ``file`` and absolute path, ``https://host`` and path. What an http(s)
-    URL carries beyond its path is left out: in a signed URL that is the key to the file.
+    ``s3://bucket`` and key, ``file`` and absolute path, ``https://host`` and path. Of an http(s) URL,
+    query and fragment are left out: in a signed URL the query is the key to the file.
 
-    :raises ValueError: if it is none of these.
+    :raises ValueError: for any other text.
     """
     parts = urlsplit(uri)
     if parts.scheme.lower() in ("http", "https"):
@@ -114,7 +114,7 @@ def _outputs(results: Iterable[Mapping[str, Any]]) -> list[OutputDataset]:
 
 
 def _cost(results: Iterable[Mapping[str, Any]]) -> Any:
-    """Return a facet of our own, ``{"costUsd": float, "estimated": bool}``; None where nothing is known."""
+    """Return our facet ``{"costUsd": float, "estimated": bool}``; None if no cost is known."""
     costs = [result for result in results if result.get("cost_usd") is not None]
     if not costs:
         return None
@@ -125,7 +125,7 @@ def _cost(results: Iterable[Mapping[str, Any]]) -> Any:
 
 
 def _cached(results: Iterable[Mapping[str, Any]]) -> Any:
-    """Return a facet of our own, ``{"images": int, "madeBy": [dict]}``: what was made before, and by whom."""
+    """Return our facet ``{"images": int, "madeBy": [dict]}``: images made earlier, and by which tasks."""
     cached = [result for result in results if result.get("cached")]
     if not cached:
         return None
@@ -137,7 +137,7 @@ def _cached(results: Iterable[Mapping[str, Any]]) -> Any:
 
 
 def _own_facet(**facts: Any) -> Any:
-    """Return a facet with fields of our own; None where the client of OpenLineage is too old for it."""
+    """Return a facet with our own fields; None if the OpenLineage client is too old for it."""
     from openlineage.client.generated.base import RunFacet
 
     facet = RunFacet()
@@ -147,7 +147,7 @@ def _own_facet(**facts: Any) -> Any:
 
 
 def _subset(uris: list[str]) -> OutputDatasetFacet | None:
-    """Return the facet that names the files of a folder that this run wrote."""
+    """Return the facet that names the files that this run wrote in a folder."""
     try:
         from openlineage.client.generated.base_subset_dataset import (
             LocationSubsetCondition,

@@ -1,4 +1,4 @@
-"""What came out as nothing, where the author wrote a template or the output of another task."""
+"""Refuses templates and outputs of other tasks that gave no value."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from airflow_provider_gptimg.tasks.deferral import Deferral
 
 TEXTS_OF_NOTHING = ("None", "nan", "NaN", "NaT", "<NA>", "null")
-"""What templates and tables write for what is not there."""
+"""The texts that templates and tables write for a missing value."""
 
 _PATHS = ("output_path", "file_name")
-"""Parameters that may have come out as nothing in part: ``s3://bucket/None/``."""
+"""Parameters in which only a part may be missing: ``s3://bucket/None/``."""
 
 
 def check_nothing(context: Context, task_id: str, fields: Iterable[str], values: object) -> None:
-    """Check that no template and no output of another task came out as nothing.
+    """Check that every template and every output of another task gave a value.
 
-    What an author left out, or wrote as ``None`` himself, is not looked at.
+    Parameters that the author left out, or set to ``None``, are not checked.
 
     :param fields: names of parameters.
-    :param values: has their rendered values as attributes: an operator, or what it is to make.
+    :param values: has their rendered values as attributes: an operator or its request.
     :raises GptImgValidationError: naming the field and its value.
     """
     for field in fields:
@@ -39,7 +39,7 @@ def check_nothing(context: Context, task_id: str, fields: Iterable[str], values:
 
 
 def check_place_again(context: Context, task_id: str, values: object, kept: Deferral) -> None:
-    """Check where images go, when there are some: a resumed task is rendered again.
+    """Check again where images go once they exist, because a resumed task is rendered again.
 
     :raises GptImgValidationError: naming the generation, whose images would be gone after 24 hours.
     """
@@ -52,7 +52,7 @@ def check_place_again(context: Context, task_id: str, values: object, kept: Defe
 
 
 def check_returned(returned: Mapping[str, Any]) -> None:
-    """Check that a function left out the fields for which it has nothing. An empty list is something.
+    """Check that a function left out the fields that it has no value for. An empty list is a value.
 
     :raises GptImgValidationError: naming the field and its value.
     """
@@ -62,21 +62,21 @@ def check_returned(returned: Mapping[str, Any]) -> None:
 
 
 def is_missing(value: object) -> bool:
-    """Return whether a value is None, not a number, blank, or the text of one of these."""
+    """Return whether a value is None, NaN, blank, or the text of one of these."""
     if isinstance(value, str):
         return value.strip() in ("", *TEXTS_OF_NOTHING)
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _is_nothing(value: object) -> bool:
-    """Return whether a value is missing, or a list of nothing. A dict without fields is something."""
+    """Return whether a value is missing, or a list with only missing values. An empty dict is a value."""
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        return all(map(_is_nothing, value))  # of a mapped task's outputs, one is fetched after the other
+        return all(map(_is_nothing, value))  # the outputs of a mapped task are fetched one by one
     return is_missing(value)
 
 
 def _came_to_nothing(written: object, rendered: object, *, is_path: bool) -> bool:
-    """Return whether anything in a value that the author wrote as a template came out as nothing."""
+    """Return whether any template in a value gave nothing."""
     if isinstance(written, str) or is_reference(written):
         return is_template(written) and (_is_nothing(rendered) or (is_path and _has_nothing_in_it(rendered)))
     if isinstance(written, Mapping) and isinstance(rendered, Mapping):

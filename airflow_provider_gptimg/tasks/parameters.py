@@ -1,4 +1,4 @@
-"""Checks of operator parameters that no template can change, made when a DAG is parsed."""
+"""Checks of operator parameters that take no templates, made when a DAG is parsed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def one_of(name: str, value: T, allowed: tuple[object, ...]) -> T:
-    """Return a value if it is an allowed one.
+    """Return a value if it is allowed.
 
     :raises ValueError: naming the parameter, the value and what is allowed.
     """
@@ -58,7 +58,7 @@ def _above_zero(name: str, value: float, unit: str) -> float:
 
 
 def count(name: str, value: int, *, least: int) -> int:
-    """Return a whole number that is at least so many.
+    """Return a whole number that is at least ``least``.
 
     :raises ValueError: naming the parameter and the value.
     """
@@ -68,9 +68,9 @@ def count(name: str, value: int, *, least: int) -> int:
 
 
 def templated(value: object) -> Any:
-    """Return a value for a template field, with paths as text; until it is rendered it may be of any type.
+    """Return a value for a template field, with paths as text. Before it is rendered it may have any type.
 
-    Airflow 3.0 and 3.1 take a ``Path`` for something to resolve, and fail where it does not exist yet.
+    Airflow 3.0 and 3.1 try to resolve a ``Path``, and fail if it does not exist yet.
     """
     if isinstance(value, PurePath):
         return str(value)

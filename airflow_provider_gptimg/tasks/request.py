@@ -1,4 +1,4 @@
-"""What a task is to make, as its author wrote it: rendered, not checked yet."""
+"""What a task must make, as its author wrote it: rendered, but not checked yet."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from airflow_provider_gptimg.exceptions import translated
 from airflow_provider_gptimg.files.references import reference_texts, references
 
 SENT = ("size", "resolution", "n", "model", "reference_images", "extra_body")
-"""The fields that go to the service beside the prompt."""
+"""The fields that are sent to the service besides the prompt."""
 
 TEMPLATE_FILES = (".prompt", ".j2")
-"""What a text ends with that names a file with a template in it."""
+"""The extensions of template files."""
 
 FIELDS = ("prompt", *SENT, "output_path", "file_name")
 """All fields that say what to make and where to store it."""
@@ -39,13 +39,13 @@ class TaskRequest:
 
     @classmethod
     def of(cls, operator: Any) -> TaskRequest:
-        """Return the request of an operator whose templates are rendered."""
+        """Return the request of an operator with rendered templates."""
         return cls(**{name: getattr(operator, name) for name in FIELDS})
 
     def check_written(self) -> None:
-        """Refuse what cannot be right whatever the templates give, before the DAG has run at all.
+        """Refuse what is wrong whatever the templates give, before the DAG ever runs.
 
-        Nothing is read, and the connection is not known: a model that is not named is the service's default.
+        No file and no connection is read. If no model is named, the service's default is assumed.
 
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
@@ -76,9 +76,9 @@ class TaskRequest:
         return {name: value for name, value in asdict(self).items() if name in SENT}
 
     def checked(self, settings: Settings) -> GenerationRequest:
-        """Return the request for the service. Reference files are read, nothing is sent.
+        """Return the request for the service. It reads reference files, but sends nothing.
 
-        :param settings: of the connection: the model if none is named, and whether sizes are checked.
+        :param settings: the connection's settings: the default model, and whether to check sizes.
         :raises GptImgValidationError: naming the field, its value and what is allowed.
         """
         with translated():
@@ -94,5 +94,5 @@ class TaskRequest:
             )
 
     def reference_uris(self) -> list[str]:
-        """Return where the reference images are, for the lineage; nothing is read."""
+        """Return where the reference images are, for the lineage. Reads nothing."""
         return reference_texts(self.reference_images) if self.reference_images else []

@@ -1,4 +1,4 @@
-"""Naming the template that gave a value which is not allowed."""
+"""Names the template that gave a forbidden value."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 OF_AN_INSTANCE = ("map_index", "xcom_pull")
-"""What a template reads that is different in each instance of a mapped task."""
+"""Names in a template whose values differ between the instances of a mapped task."""
 
 OF_AN_ITERATION = ("loop", "xcom_pull")
-"""What a template reads that is different in each iteration of a loop (Airflow 3.4)."""
+"""Names in a template whose values differ between the iterations of a loop (Airflow 3.4)."""
 
 _SHOWN = 200
-"""Characters of a template that a message shows, at most."""
+"""Most characters of a template that a message shows."""
 
 
 @contextmanager
 def templates_named(context: Context, task_id: str) -> Iterator[None]:
-    """Say of a parameter that is not allowed which template gave its value, if one did.
+    """Add to the error for a forbidden parameter which template gave its value, if one did.
 
-    :raises GptImgValidationError: the one that is raised inside, with more to say.
+    :raises GptImgValidationError: the error from inside, with the template added.
     """
     try:
         yield
@@ -39,12 +39,12 @@ def templates_named(context: Context, task_id: str) -> Iterator[None]:
 
 
 def is_own(context: Context, task_id: str, field: str, tells: Collection[str] = OF_AN_INSTANCE) -> bool:
-    """Return whether a mapped task's instances each have a value of their own for a parameter.
+    """Return whether each instance of a mapped task has its own value for a parameter.
 
-    :param tells: what a template must read for that; for the iterations of a loop, :data:`OF_AN_ITERATION`.
+    :param tells: a template must use one of these names for that. For loops: :data:`OF_AN_ITERATION`.
     """
     given = written(context, task_id, field)
-    if isinstance(given, str):  # a template such as {{ ds }} gives the same to all of them
+    if isinstance(given, str):  # a template such as {{ ds }} gives all of them the same value
         return is_template(given) and any(name in given for name in tells)
     return given is MAPPED or is_template(given)
 

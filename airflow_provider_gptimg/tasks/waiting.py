@@ -1,4 +1,4 @@
-"""Waiting for a generation in an Airflow task, and handing on what came of it."""
+"""Waits for a generation in an Airflow task, and passes its result on."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from airflow_provider_gptimg.tasks.lineage import Lineage
 
 DEFER_MARGIN = 120.0
-"""Seconds by which Airflow's own limit of a deferral lies behind ours: when it strikes, the trigger
-gets no last look, so it is only there for a trigger that is gone."""
+"""Seconds between our deadline and Airflow's own limit for a deferral. When Airflow's limit ends the wait,
+the trigger gets no last look. So that limit is only for a trigger that is gone."""
 
 MANY_IMAGES = 10
-"""As many images as make a name one character longer, for tasks that do not know how many they get."""
+"""The assumed number of images if a task does not know it: the index in a name then has one more digit."""
 
 RESUME_PATIENCE = 60.0
-"""Seconds in which a resumed task gets its look at the generation through a shaky network."""
+"""Seconds for which a resumed task tries to look at the generation through a shaky network."""
 
 
 class GenerationWait(GptImgTask):
@@ -55,16 +55,16 @@ class GenerationWait(GptImgTask):
 
     timeout: float
     n: Any = 1
-    """Images of the generation, if that is known: how long it takes depends on it."""
+    """The number of images, if it is known. The duration depends on it."""
 
     asked: Asked = NOTHING_ASKED
-    """What was asked for, as far as this process knows."""
+    """The request, as far as this process knows it."""
 
     generation: Generation | None = None
-    """The generation this process last heard of, for :meth:`on_kill` and the lineage."""
+    """The generation as this process last saw it, for :meth:`on_kill` and the lineage."""
 
     result: Result | None = None
-    """What was handed on, for the lineage."""
+    """The result that was handed on, for the lineage."""
 
     @property
     def pace(self) -> Pace:
@@ -72,7 +72,7 @@ class GenerationWait(GptImgTask):
         raise NotImplementedError
 
     def hand_on(self, context: Context, generation: Generation, kept: Deferral) -> Result:
-        """Return the result of a generation that is over; see :meth:`finish`."""
+        """Return the result of a finished generation; see :meth:`finish`."""
         raise NotImplementedError
 
     def gave_up(self, error: GptImgError) -> GptImgError:
@@ -82,14 +82,14 @@ class GenerationWait(GptImgTask):
     def finish(
         self, context: Context, generation: Generation, asked: Asked, storage: Storage | None = None
     ) -> Result:
-        """Return the result of a generation that is over, after storing its images and pushing ``urls``.
+        """Return the result of a finished generation, after storing its images and pushing ``urls``.
 
-        :param storage: where the images go; None hands the service's URLs on.
+        :param storage: where the images go; None hands on the service's URLs.
         :raises GptImgGenerationFailedError: if it failed at the service.
         :raises GptImgNoImagesError: if it names no image.
         :raises GptImgExpiredError: if its images are gone.
         :raises GptImgDownloadError: if an image cannot be fetched, or is not what was asked for.
-        :raises GptImgStorageError: if it cannot be stored.
+        :raises GptImgStorageError: if an image cannot be stored.
         """
         with translated():
             store = storage.store if storage else None
@@ -102,7 +102,7 @@ class GenerationWait(GptImgTask):
         return result
 
     def hand_out(self, context: Context, result: Result) -> None:
-        """Push ``urls``, and tell log and asset events of the images."""
+        """Push ``urls``, and report the images in the log and in asset events."""
         self.result = result
         self.operator_extra_links = links_of(len(result["images"]))
         if self.do_xcom_push:
@@ -110,7 +110,7 @@ class GenerationWait(GptImgTask):
         if line := shortfall(result):
             self.log.warning("%s", line)
         for uri in (image.get("uri") for image in result["images"]):
-            if uri:  # the service's own URLs open for whoever has them, and do not belong in a log
+            if uri:  # the service's own URLs open for anyone who has them, so they stay out of the log
                 self.log.info("Stored %s", uri)
         announce(context, self.outlets, result)
 
@@ -121,7 +121,7 @@ class GenerationWait(GptImgTask):
             ti.xcom_push(key=ASKED_KEY, value=kept.asked)
         self.operator_extra_links = links_of(self.n)
         if self.execution_timeout is not None:
-            # Airflow 3 measures each stay on a worker for itself, and nothing in between.
+            # Airflow 3 measures each stay on a worker separately, and not the time in between.
             deadline = min(deadline, ti.start_date.timestamp() + self.execution_timeout.total_seconds())
         self.defer(
             trigger=GptImgGenerationTrigger(
@@ -141,12 +141,12 @@ class GenerationWait(GptImgTask):
         )
 
     def resume(self, context: Context, kept: Deferral, event: Mapping[str, Any]) -> Any:
-        """Ask the service itself what became of the generation, and finish, wait on or fail."""
+        """Ask the service what became of the generation. Then finish, wait on, or fail."""
         self.asked = kept.asked
         try:
             generation = self.generation = self._look(kept, event)
             if not generation.is_final and event.get("status") == LOST:
-                # Not deferred again: what the triggerer could not do once, it may never do.
+                # Not deferred again: the triggerer failed once and may fail every time.
                 self.log.warning(
                     "The triggerer gave up the wait (%s). This worker waits on.", event.get("message")
                 )
@@ -158,7 +158,7 @@ class GenerationWait(GptImgTask):
         return self.hand_on(context, generation, kept)
 
     def wait_here(self, kept: Deferral, deadline: float | None = None) -> Generation:
-        """Wait on this worker, until its deadline or another one (Unix seconds)."""
+        """Wait on this worker, until the given or else its own deadline (Unix seconds)."""
         return self.hook.wait_until(
             kept.generation_id,
             pace=self.pace,
@@ -168,11 +168,11 @@ class GenerationWait(GptImgTask):
         )
 
     def kind(self, asked: Asked) -> str | None:
-        """Return which generations take about as long as this one; None if its model is not known."""
+        """Return the name of generations that take about as long; None if the model is not known."""
         return kind_of(asked["model"], asked["resolution"], self.n) if asked["model"] else None
 
     def look(self, generation_id: str, *, patience: float, submitted_at: float | None = None) -> Generation:
-        """Look once at a generation, and for so many seconds again if the network fails."""
+        """Look at a generation. If the network fails, try again for ``patience`` seconds."""
         look = flows.look(
             generation_id,
             pace=self.pace,
@@ -195,18 +195,18 @@ class GenerationWait(GptImgTask):
         super().note_failure(context, error)
 
     def reference_uris(self) -> list[str]:
-        """Return where the images are that it started from, for the lineage."""
+        """Return where the images are that the task started from, for the lineage."""
         return []
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Lineage | None:
-        """Return the lineage for the OpenLineage provider, which asks here after a failure too."""
+        """Return the lineage. The OpenLineage provider also calls this after a failure."""
         known: Mapping[str, Any] | None = self.result
         if known is None and self.generation is not None:
             known = {"generation_id": self.generation.id}
         return lineage_of(inputs=self.reference_uris(), result=known, service=self.hook.settings.base_url)
 
     def on_kill(self) -> None:
-        """Say what becomes of the generation, and end the wait; nobody can cancel it (contract: Status)."""
+        """Log what becomes of the generation, which cannot be cancelled (contract: Status). End the wait."""
         if self.generation is not None:
             self.log.warning(
                 "Killed while waiting for generation %s, which was accepted and billed. A retry of the task "
@@ -227,10 +227,10 @@ def check_place(
     images: int = MANY_IMAGES,
     item: int | None = None,
 ) -> None:
-    """Check where a task's images are to be stored and what they are to be called.
+    """Check where a task's images will be stored, and under which names.
 
-    :param images: how many there may be; from the second one on, a name gets longer.
-    :param item: the index of one of many items.
+    :param images: the greatest number of images. From the second one on, a name is longer.
+    :param item: the index of the item in a batch.
     :raises GptImgValidationError: naming the field, its value and what is allowed.
     """
     ti = task_instance(context)
@@ -257,10 +257,10 @@ def storing(
     asked: Asked,
     slot: Slot | None = None,
 ) -> Storage | None:
-    """Return what stores images, None without an ``output_path`` and a cache.
+    """Return the storage for images, None if there is neither an ``output_path`` nor a cache.
 
-    :param digest: tells the task's files from all others, and is the same in every repeat.
-    :param slot: where they are entered into the cache.
+    :param digest: part of the file names. It differs from task to task, and is the same in every repeat.
+    :param slot: the images' place in the cache.
     """
     if output_path is None and slot is None:
         return None
@@ -276,10 +276,10 @@ def storing(
 
 
 def is_stored(context: Context, output_path: Any, file_name: Any, digest: str) -> bool:
-    """Return whether the first image of a task lies where it is stored; True if nobody may look."""
+    """Return whether a task's first image is stored; True if the storage does not let us look."""
     names = FileNames.of(file_name, task_instance(context), digest)
     folder = Place.of(output_path)
     try:
         return any((folder / names.name(0, image_format)).exists() for image_format in MIME_TYPES)
-    except Exception:  # noqa: BLE001 - whatever a storage raises
+    except Exception:  # noqa: BLE001 - a storage may raise anything
         return True

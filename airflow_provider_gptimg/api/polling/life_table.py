@@ -10,17 +10,17 @@ from itertools import pairwise
 from airflow_provider_gptimg.api.polling.prior import Prior
 
 HANDFUL = 6.0
-"""Generations seen at each age that a prior counts for: a dozen real ones outweigh it."""
+"""The weight of a prior at each age, in generations: a dozen real ones outweigh it."""
 
 MEMORY = 500.0
-"""Generations seen at an age after which what is known of that age counts half, so that a service that
-changed is learned again. By age, because a crowd that was submitted at once passes each age at once."""
+"""Generations seen at an age after which the data for that age is halved, so that changes of the service are
+learned. It is per age, because generations that were submitted together pass each age together."""
 
 AT_RISK = 3.0
 """Generations that must have been watched at an age for its hazard to be believed."""
 
 LEAST_SHARE = 0.02
-"""Least hazard of an age, as a share of the average: that nobody happened to finish there proves little."""
+"""Least hazard of an age, as a share of the average. That none finished there so far proves little."""
 
 _EDGES = [0.0]
 # The service states whole seconds, so finer steps would only show their rounding.
@@ -32,10 +32,10 @@ _AGES = len(_EDGES) - 1
 class LifeTable:
     """Finishes seen at each age, and the seconds for which generations were watched at that age.
 
-    The hazard of an age is the one divided by the other. So waits that are still going on, fail or run
-    out of time count for what they are: watched, and not finished.
+    The hazard of an age is the first divided by the second. So waits that are still going on, fail or run
+    out of time count as watched and not finished.
 
-    :param prior: what is expected before any was seen; it counts for :data:`HANDFUL` generations.
+    :param prior: the expectation before any was seen. It has the weight of :data:`HANDFUL` generations.
     """
 
     def __init__(self, prior: Prior) -> None:

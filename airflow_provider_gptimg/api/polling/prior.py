@@ -1,4 +1,4 @@
-"""What is known of how long generations take before the first one was seen."""
+"""What is known about the duration of generations before the first one is seen."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import lru_cache
 from statistics import NormalDist
 
 KNOWN_UNTIL = 0.03
-"""Share of generations that may run for longer than the last age a prior speaks of. About what lasts longer
-it says nothing, and the interval holds there."""
+"""Share of generations that may outlast a prior's last age. Beyond that age the prior says nothing, and the
+interval applies."""
 
 TYPICAL = {"1K": (5.0, 30.0), "2K": (6.0, 45.0), "4K": (20.0, 180.0)}
 """Seconds that eight of ten generations take, by resolution. The service says 5 to 30 s; users report one to
 three minutes for 4K and for high quality (contract: Status)."""
 
 UNKNOWN = (5.0, 60.0)
-"""The same where the resolution is not known."""
+"""The same if the resolution is not known."""
 
 FURTHER_IMAGE = 0.5
 MOST_TIMES_LONGER = 3.0
@@ -41,7 +41,7 @@ class Prior:
         return cls(math.exp(middle), half / NormalDist().inv_cdf(0.9))
 
     def hazard(self, since: float, until: float) -> float | None:
-        """Return the chance per second to finish between two ages (seconds); None where it is not known."""
+        """Return the chance per second to finish between two ages (seconds), None if it is not known."""
         running, then = self._running(since), self._running(until)
         if running < KNOWN_UNTIL or then <= 0.0:
             return None

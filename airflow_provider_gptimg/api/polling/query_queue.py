@@ -1,4 +1,4 @@
-"""Who asks next: the queue of an event loop's status queries before the account's limit."""
+"""The queue in which an event loop's status queries wait for the account's rate limit."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Callable
 from airflow_provider_gptimg.api.polling.rate_limit import Bucket
 
 RANKED_FOR = 0.25
-"""Seconds for which a long queue, once ranked, is served in that order."""
+"""Seconds for which a long queue keeps its ranking."""
 
 SHORT = 16
-"""Up to so many in the queue, it is ranked for every turn."""
+"""Up to this length, the queue is ranked again for every turn."""
 
 MOST_RANKED = 256
 
 
 class Turnstile:
-    """Gives turns to calls while the account's limit and free connections allow, else queues them.
+    """Gives turns to calls as the account's limit and free connections allow, and queues the others.
 
-    While both allow, nobody waits. When not, the next turn goes to the call that is worth most at that
-    moment, not to the one that came first.
+    If there is a queue, the next turn goes to the call that is worth most at that moment, not to the one
+    that came first.
 
     :param bucket: the limit, which others in the process may share.
-    :param places: calls under way at once.
-    :param later: calls back after so many seconds; the event loop's ``call_later`` by default.
+    :param places: most calls at the same time.
+    :param later: calls back after a number of seconds; the event loop's ``call_later`` by default.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Turnstile:
             turn = self._best()
             del self._queue[turn]
             self._free -= 1
-            if not turn.cancelled():  # else its task, once it notices, leaves
+            if not turn.cancelled():  # a cancelled task leaves when it notices
                 turn.set_result(None)
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""Rate limits: how many calls the account may make, and the bucket that keeps a process within it."""
+"""Rate limits: the calls that an account may make, and the bucket that keeps a process within them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_gptimg.api.wire import Category, Reply, retry_after
 
 SUBMITS_PER_SECOND: Mapping[str, float] = {"default": 300 / 60, "vip": 1_000 / 60, "svip": 2_000 / 60}
 QUERIES_PER_SECOND: Mapping[str, float] = {"default": 3_000 / 60, "vip": 10_000 / 60, "svip": 30_000 / 60}
-"""Calls a second by group (contract: Rate limits)."""
+"""Calls per second, by group (contract: Rate limits)."""
 
 BURST_SECONDS = 10.0
 """The service's buckets hold ten seconds' worth of calls (contract: Rate limits)."""
@@ -26,7 +26,7 @@ MAX_PAUSE = 300.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Calls a second that the account may make."""
+    """Calls per second that the account may make."""
 
     submits: float = SUBMITS_PER_SECOND["default"]
     queries: float = QUERIES_PER_SECOND["default"]
@@ -35,10 +35,10 @@ class Limits:
 class Bucket:
     """A token bucket that books ahead: each call learns how long it must wait for its turn.
 
-    Booked turns are spaced evenly, so a crowd that was held up leaves at the allowed rate instead of
-    all at once. It never waits itself, so threads and event loops share the same one.
+    Booked turns are spaced evenly, so calls that were held up go out at the allowed rate and not all at
+    once. The bucket itself never waits, so threads and event loops can share it.
 
-    :param rate: calls a second.
+    :param rate: calls per second.
     :param clock: returns monotonic seconds.
     """
 
@@ -53,17 +53,17 @@ class Bucket:
         self._closed_until = clock()
 
     def turns(self) -> Iterator[float]:
-        """Yield the seconds to sleep until this call's turn has come; nothing if it has come already."""
+        """Yield the seconds to sleep until this call's turn. Yield nothing if its turn is now."""
         while True:
             seconds = self._book()
             if seconds > 0:
                 yield seconds
             if self._clock() >= self._closed_until:
                 return
-            # Closed while we slept: the turn is void, and a new one is booked after the pause.
+            # It was paused while we slept, so the turn is void. A new one is booked after the pause.
 
     def take(self) -> float:
-        """Take a turn if there is one and return 0, else the seconds until there may be one."""
+        """Take a turn and return 0, or return the seconds until there may be one."""
         with self._lock:
             now = self._clock()
             turn = max(now, self._full_at - self._tolerance)
@@ -72,7 +72,7 @@ class Bucket:
             return turn - now
 
     def pause(self, seconds: float) -> None:
-        """Let nobody through for so many seconds, then at the allowed rate without a burst."""
+        """Let no call through for these seconds, and then go on at the allowed rate without a burst."""
         with self._lock:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
             self._full_at = max(self._full_at, self._closed_until + self._tolerance)
@@ -88,7 +88,7 @@ class Bucket:
 class Buckets:
     """The rate limits of one account within one process (contract: Rate limits).
 
-    :param on_reply: told of every reply: what was asked, and the HTTP status.
+    :param on_reply: called for every reply with the category of the request and the HTTP status.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Buckets:
         return bucket.turns() if bucket else ()
 
     def heed(self, category: Category, reply: Reply) -> None:
-        """After a 429, let no call of this category go out until the service wants more."""
+        """After a 429, hold back calls of this category for as long as the service asks."""
         self._on_reply(category, reply.status)
         bucket = self._buckets.get(category)
         if reply.status == 429 and bucket:

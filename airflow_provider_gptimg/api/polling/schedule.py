@@ -1,19 +1,19 @@
-"""When to look at a generation, learned from how long others of its kind took.
+"""When to look at a generation, learned from the durations of others of its kind.
 
 A look too early is wasted, a look too late keeps a finished image waiting. With h(t) = f/(1-F) the hazard
 (the chance per second that a generation of age t, still running, finishes now), the lateness expected for
-a given number of looks is least if looks come with the density
+a given number of looks is smallest if looks have the density
 
     n(t) = sqrt(h(t) / 2c),   that is a gap of about sqrt(2c / h(t)) seconds,
 
 where c is the price of a look (J. B. Keller, "Optimum checking schedules for systems subject to random
 failure", Management Science 21, 1974; R. E. Barlow, L. C. Hunter and F. Proschan, "Optimum checking
-procedures", J. SIAM 11, 1963). Here c is not chosen but follows from the interval a user asks for: the
+procedures", J. SIAM 11, 1963). Here c follows from the interval that a user asks for: the
 expected number of looks is what a fixed interval would need, E[T] / interval. So looks are moved, not
 added. At no moment has a wait looked more often than one that looks after half an interval and then once an
 interval (less the jitter that a fixed interval has too), and no gap is shorter than half an interval.
-Before any finish is known, a prior stands in (``prior.py``). Of ages that neither the prior nor enough
-generations have reached nothing is said: there the fixed interval holds.
+Before any finish is known, a prior is used (``prior.py``). At ages that neither the prior nor enough
+generations have reached, the fixed interval applies.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from airflow_provider_gptimg.api.polling.life_table import HANDFUL, LifeTable
 from airflow_provider_gptimg.api.polling.prior import Prior, prior_of
 
 SHARE = 0.94
-"""Share of a fixed interval's looks that is planned for: what is known is never quite true."""
+"""Share of a fixed interval's looks to plan for. The rest is a reserve, because estimates are never exact."""
 
 COLD_SHARE = 1.15
 """The same before anything was seen: the first generations are looked at a little more often, so that they
 are not late because the prior is wrong."""
 
 LEAST_MEAN_GAP = 0.95
-"""Least gap on average, in intervals: a fixed interval's jitter makes some as short."""
+"""Least average gap, in intervals. The jitter of a fixed interval makes some gaps as short."""
 
 HEAD_START = 0.5
 """Age in intervals from which that average counts: a fixed interval wastes no look on the first seconds."""
@@ -49,16 +49,16 @@ FIRST_GAP = 2.5
 knows how long ago the submission was."""
 
 SURE = 2.0
-"""Hazard between two looks at most: seven of eight are finished by then, and a look is needed anyway."""
+"""Most hazard between two looks. By then seven of eight are finished, and a look is needed anyway."""
 
 MOST_KINDS = 64
 RENEW_AFTER = 32
-"""Looks after which the plan is made again. As many first finishes renew it each: they teach the most."""
+"""Looks after which the plan is made again. Each of the first 32 finishes also renews it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a life table says, up to the age that it knows about (``ages[-1]``, seconds).
+    """The data of a life table, up to the last age that it knows (``ages[-1]``, seconds).
 
     :param hazard: integral of the hazard up to each age.
     :param looks: integral of its square root: looks up to there, except for a factor.
@@ -74,7 +74,7 @@ class Plan:
 
     @classmethod
     def of(cls, hazards: Sequence[tuple[float, float]]) -> Plan:
-        """Return the plan for pieces of life: each so many seconds wide, with a hazard per second."""
+        """Return the plan for a list of (width in seconds, hazard per second)."""
         ages, hazard, looks = [0.0], [0.0], [0.0]
         mean_life = mean_looks = 0.0
         for width, rate in hazards:
@@ -101,7 +101,7 @@ class Plan:
 
 
 def _read(x: float, xs: Sequence[float], ys: Sequence[float], slope: float) -> float:
-    """Interpolate; beyond the last point, go on with ``slope``."""
+    """Interpolate. Beyond the last point, go on with ``slope``."""
     if x >= xs[-1]:
         return ys[-1] + (x - xs[-1]) * slope
     right = bisect_right(xs, x)
@@ -110,9 +110,9 @@ def _read(x: float, xs: Sequence[float], ys: Sequence[float], slope: float) -> f
 
 
 class Schedule:
-    """What all waits for generations of one kind learn together, and go by.
+    """The schedule that all waits for generations of one kind share and improve.
 
-    :param prior: what is expected before any was seen.
+    :param prior: the expectation before any was seen.
     """
 
     def __init__(self, prior: Prior) -> None:
@@ -121,7 +121,7 @@ class Schedule:
 
     @property
     def plan(self) -> Plan:
-        """What to go by."""
+        """The current plan."""
         if self._looks >= RENEW_AFTER:
             self._renew()
         return self._plan
@@ -146,7 +146,7 @@ class Schedule:
 
 
 def kind_of(model: str | None, resolution: str | None, n: int) -> str:
-    """Return the name of the generations that take about as long."""
+    """Return the name of a kind: generations that take about equally long."""
     return f"{model}/{resolution}/{n}"
 
 
@@ -173,13 +173,13 @@ class Schedules:
 
 
 class Course:
-    """One wait's way through a schedule: when it looks next, and what a look now is worth.
+    """One wait's way through a schedule: when it looks next, and how much a look is worth now.
 
-    :param interval: seconds; there are as many looks as with one an interval.
+    :param interval: seconds; there are as many looks as with this fixed interval.
     :param clock: returns Unix seconds.
-    :param since: when the wait began (Unix seconds), by default now; before the first look it is taken
-        for the submission too.
-    :param advise: False where somebody else says when to look; it still learns.
+    :param since: when the wait began (Unix seconds), by default now. Before the first look, this is also
+        taken as the time of the submission.
+    :param advise: False if something else decides when to look. It still learns.
     """
 
     __slots__ = (
@@ -216,10 +216,10 @@ class Course:
         """Learn from a look."""
         now = self._clock()
         if generation.created_at is not None:
-            # Both times are whole seconds: the mean of several differences is better than one.
+            # Both times are whole seconds, so the mean of several differences is better than one.
             self._sightings += 1
             self._stated += (now - generation.age(now) - self._stated) / self._sightings
-            # It was submitted before it was waited for, whatever clocks that disagree say.
+            # It was submitted before the wait began, even if the clocks disagree.
             self._born = min(self._stated, self._began)
         self._looks += 1
         since, self._last = self._last, max(self._age(), self._last)
@@ -230,7 +230,7 @@ class Course:
         self._schedule.learn(since, until, generation.status)
 
     def pause(self) -> float | None:
-        """Return the seconds until the next look; None where nothing is known that would help."""
+        """Return the seconds until the next look, None if nothing helpful is known."""
         plan, age, interval = self._schedule.plan, self._age(), self._interval
         if not self._advise or age >= plan.ages[-1]:
             return None
@@ -242,7 +242,7 @@ class Course:
         return max(0.0, self._last + gap - age, earliest - age)
 
     def worth(self) -> float:
-        """Return what a look now is worth: it grows with the chance to find the generation finished.
+        """Return how much a look is worth now. It grows with the chance to find the generation finished.
 
         That chance is 1 - exp(-x), with x the integral of the hazard since the last look.
         """
