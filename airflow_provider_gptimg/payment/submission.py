@@ -283,7 +283,7 @@ def latest_of(
         if found is None:
             return latest
         latest = found
-        if found.status != FAILED:  # one that was submitted after an expiry is not looked for
+        if found.status != FAILED and not found.is_expired(clock()):  # nothing was submitted after it
             return latest
     return latest
 

@@ -12,7 +12,7 @@ from airflow_provider_gptimg.api.errors import ApiError, Kind
 from airflow_provider_gptimg.api.request import GenerationRequest
 from airflow_provider_gptimg.api.wire import Request
 from airflow_provider_gptimg.payment.receipt import Receipt
-from airflow_provider_gptimg.payment.submission import MAX_ORDINALS, Origin, Reconciler, Withdrawn
+from airflow_provider_gptimg.payment.submission import MAX_ORDINALS, Origin, Reconciler, Withdrawn, latest_of
 from tests.support.driving import START, Answer, Clock, Story, drive, fault, no_answer, no_connection, reply
 
 UNKNOWN = fault("task_not_found", 404)
@@ -422,3 +422,23 @@ def test_a_minute_after_it_was_submitted_what_is_unknown_is_gone() -> None:
     assert posts(story) == ["af-x-1"]
     assert "task_9 is remembered" in told[0]
     assert 55 <= [at for at, request in story.sent if "af-x" in request.path][0] <= 65  # noqa: RUF015
+
+
+@pytest.mark.parametrize(
+    ("answers", "latest"),
+    [
+        ([task()], "task_1"),
+        ([OVER[0], task(ordinal=2)], "task_2"),
+        ([OVER[1], task("completed", 2, url="https://x/2")], "task_2"),
+        ([OVER[1], *NOT_FOUND], "task_1"),
+        (NOT_FOUND, None),
+    ],
+    ids=["running", "after a failed one", "after an expired one", "expired", "none"],
+)
+def test_the_latest_of_an_identity_is_found(answers: list[Answer], latest: str | None) -> None:
+    clock = Clock(START)
+    flow = latest_of(
+        lambda ordinal: f"af-x-{ordinal}", clock=clock, give_up_at=START + 600, report=lambda _: None
+    )
+    story = drive(flow, answers, clock)
+    assert (story.result.id if story.result else None) == latest
