@@ -119,11 +119,11 @@ class Reconciler:
                     f"Generation {found.id} of an earlier attempt failed and was refunded; submitting again."
                 )
             elif found.is_expired(self.clock()):
-                if self.is_owned():
-                    raise Withdrawn(surely=True)
+                # Otherwise the next one is looked for first: an attempt may have paid for it and died.
                 if self.on_expired == "fail":
+                    if self.is_owned():
+                        raise Withdrawn(surely=True)
                     raise found.expired()
-                self.may_pay_again()
                 self.report(
                     f"The images of generation {found.id} of an earlier attempt expired; submitting again."
                 )

@@ -353,6 +353,20 @@ def test_expired_images_are_an_error_where_that_is_wanted(over: Answer) -> None:
     assert "task_1" in str(story.error)
 
 
+@pytest.mark.parametrize("over", OVER)
+def test_what_an_attempt_paid_for_and_left_goes_before_what_is_owned(over: Answer) -> None:
+    story, _ = submitted(over, task("queued", 2), fresh=False, is_owned=lambda: True)
+    assert (posts(story), story.result.receipt.ordinal) == ([], 2)
+    with pytest.raises(Withdrawn):
+        submitted(over, *NOT_FOUND, fresh=False, is_owned=lambda: True)
+
+
+@pytest.mark.parametrize("over", OVER[1:])
+def test_what_is_owned_goes_before_an_error(over: Answer) -> None:
+    with pytest.raises(Withdrawn):
+        submitted(over, fresh=False, on_expired="fail", is_owned=lambda: True)
+
+
 REFUSED = [
     fault("insufficient_quota", 402),
     fault("unauthorized", 401),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -210,8 +209,3 @@ def make_mortal(monkeypatch: pytest.MonkeyPatch, death: Death) -> None:
             monkeypatch.setattr(owner, name, death.during(getattr(owner, name)))
     monkeypatch.setattr(LocalFileSystem, "put_file", death.during(LocalFileSystem.put_file, half_a_file))
     monkeypatch.setattr(storage, "fetch", death.during(storage.fetch))
-
-
-def forget(folder: Path) -> None:
-    """Remove what a story left."""
-    shutil.rmtree(folder, ignore_errors=True)
