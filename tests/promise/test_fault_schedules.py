@@ -249,7 +249,15 @@ class World:
             self.totals.given += 1
         elif self.series > 0 and not self.task.xcoms and self.task.store.kept == kept:
             self.is_lost = True  # it ended before it could say that it began another series
+        elif start.clear and self.task.store.kept == kept and self.is_noted_as_given(kept):
+            # Only the keys of XComs told it that the task had died before its success, and it told nobody.
+            self.is_lost = True
         return done
+
+    def is_noted_as_given(self, kept: dict[str, object]) -> bool:
+        """Whether the attempt before this one had noted that it handed its images on."""
+        record = read_record(kept.get(KEY))
+        return record is not None and record.given_by == self.task.try_number - 1
 
     def clear(self, *, keeps_state: bool) -> None:
         self.totals.cleared += 1
