@@ -92,9 +92,15 @@ class GptImgHook(BaseHook):
 
         :raises GptImgValidationError: if the connection is not usable.
         """
-        settings = await settings_of(self.conn_id, self._read_settings)
-        async with shared_client(settings) as client:
+        async with shared_client(await self.read_connection()) as client:
             yield client
+
+    async def read_connection(self) -> Settings:
+        """Return the connection's settings, checked. Callers within some seconds share one reading.
+
+        :raises GptImgValidationError: naming the field, its value and what is allowed.
+        """
+        return await settings_of(self.conn_id, self._read_settings)
 
     def submit(
         self,

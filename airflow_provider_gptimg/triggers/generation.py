@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, ClassVar
 
 import pendulum
@@ -17,7 +17,7 @@ from airflow_provider_gptimg.api.flows import Pace
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.polling.schedule import Course
 from airflow_provider_gptimg.api.prices import DEFAULT_PRICES
-from airflow_provider_gptimg.compat.xcom import push_result
+from airflow_provider_gptimg.compat.xcom import prepare, push_result
 from airflow_provider_gptimg.exceptions import GptImgValidationError, named
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.hooks.metrics import Metrics
@@ -129,12 +129,15 @@ class GptImgGenerationTrigger(HoldingTrigger):
         self.log.info(
             "Waiting for generation %s in the triggerer, until %s at most.", self.generation_id, until
         )
-        # Before anything else, and spread out, so that a map of tasks, or a triggerer that takes a
-        # thousand over, does not do everything at once.
+        # Spread out, so that a map of tasks, or a triggerer that takes a thousand over, does not do
+        # everything at once. What they share is prepared meanwhile.
         pause = min(self.first_look_after, self.held_back_for, self.deadline - began)
-        await asyncio.sleep(pause * random.uniform(0.4, 1.0))
+        hook = GptImgHook(self.conn_id)
+        shared: list[Coroutine[Any, Any, Any]] = [hook.read_connection()]
+        if self.end_task:
+            shared.append(prepare(self.task_instance))
         try:
-            hook = GptImgHook(self.conn_id)
+            await asyncio.gather(asyncio.sleep(pause * random.uniform(0.4, 1.0)), *shared)
             async with hook.async_client() as client:
                 self._prices = client.prices
                 pace = Pace(self.poll_interval, self.exponential_backoff, self.max_wait)

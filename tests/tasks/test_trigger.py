@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_gptimg.compat.xcom import writes_from_triggerer
 from airflow_provider_gptimg.hooks import shared
 from airflow_provider_gptimg.hooks.gptimg import GptImgHook
 from airflow_provider_gptimg.triggers.generation import GptImgGenerationTrigger
@@ -211,3 +213,34 @@ async def test_no_secret_in_a_trigger(service: Script) -> None:
     (event,) = await fired(wait)
     for text in (repr(wait), json.dumps(wait.serialize()), json.dumps(event)):
         assert "sk-test" not in text
+
+
+@pytest.mark.skipif(not writes_from_triggerer(), reason="This Airflow cannot write XComs from the triggerer")
+async def test_the_supervisor_is_asked_once_while_the_generations_run(
+    service: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer takes seconds, so nobody may need it only when an image is finished."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetXCom, XComResult
+
+    asked: list[int] = []
+
+    class Supervisor:
+        async def asend(self, message: Any) -> XComResult:
+            if isinstance(message, GetXCom):
+                asked.append(len(service.received))
+                await asyncio.sleep(0.05)
+            return XComResult(key="asked", value=None)
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+    service.status = [RUNNING]
+    waits = [trigger(end_task=True) for _ in range(2)]
+    for wait in waits:
+        wait.task_instance = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=-1)
+    tasks = [asyncio.create_task(fired(wait)) for wait in waits]
+    while len(service.received) < 4:
+        await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert asked == [0], "once, and before the first look"
