@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gptimg-emulator",
         description="The gpt-image-2 service on your own machine: same API, real pictures, play money.",
-        epilog="Any key that starts with sk- is good; sk-invalid… is refused, sk-broke… has no money, "
+        epilog="Any key that starts with sk- is valid; sk-invalid… is refused, sk-broke… has no money, "
         "sk-unlimited… has no quota of its own. "
         "A prompt containing [refuse] is refused, [fail] fails, [slow] takes ten times as long.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=8787, help="port to listen on, 0 for a free one")
-    add("--seed", type=int, default=0, help="decides pictures, latencies and the dice of faults")
+    add("--seed", type=int, default=0, help="seed for pictures, latencies and random faults")
     add("--latency-median", type=float, default=4.0, metavar="S", help="median time of a generation, seconds")
     add("--latency-sigma", type=float, default=0.35, metavar="X", help="spread of the log-normal latency")
     add("--rate-limit", default="default", metavar="GROUP", help="default, vip, svip or off")
@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="S",
-        help="time until a business id is found, seconds",
+        help="time until a business id can be found, seconds",
     )
-    add("--ignore-business-id", action="store_true", help="be a service that does not know business ids")
+    add("--ignore-business-id", action="store_true", help="ignore business ids, as some services do")
     add("--strict-user-agent", action="store_true", help="answer 403 to library-default user agents")
     add(
         "--size-table",
@@ -93,13 +93,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=argparse.SUPPRESS,
         metavar="NAME,...",
-        help="other shapes of answers that have been seen, such as images,numeric-codes",
+        help="other answer formats that real services use, such as images,numeric-codes",
     )
     add(
         "--state",
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="keep everything in this file over a restart",
+        help="keep the state in this file across restarts",
     )
     add("--version", action="version", version=__version__)
     return parser

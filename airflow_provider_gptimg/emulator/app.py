@@ -22,8 +22,8 @@ from airflow_provider_gptimg.emulator.state import Emulator
 
 _DESCRIPTION = (
     "The gpt-image-2 image generation service on your own machine, for tests and for developing offline. "
-    "Any key that starts with `sk-` is good. What is described here is the service's reference; the setting "
-    "`shapes` turns on other shapes of answers."
+    "Any key that starts with `sk-` is valid. This describes the service's reference; the setting `shapes` "
+    "turns on other answer formats."
 )
 
 

@@ -33,10 +33,12 @@ class Configuration(BaseModel):
     latency_sigma: float = Field(default=0.35, ge=0, le=5, allow_inf_nan=False)
     rate_limit: Literal["default", "vip", "svip", "off"] = "default"
     balance: float = Field(default=10.0, ge=0, le=MAX_BALANCE, allow_inf_nan=False, description="dollars")
-    lookup_lag: Day = Field(default=0.0, description="seconds until a business id is found")
+    lookup_lag: Day = Field(default=0.0, description="seconds until a business id can be found")
     ignore_business_id: bool = False
     strict_user_agent: bool = False
     size_table: Literal["standard", "full"] = "standard"
     shapes: list[ShapeName] = Field(
-        default=[], max_length=100, description="Other shapes of answers; the later of two wins."
+        default=[],
+        max_length=100,
+        description="Other answer formats. If two conflict, the later one is used.",
     )

@@ -174,7 +174,7 @@ class FaultMiddleware:
             headers["X-RateLimit-Category"] = {"submit": SUBMIT, "status": QUERY}.get(endpoint, endpoint)
         code = "task_not_found" if rule.status == 404 and endpoint == "status" else None
         shape = REFERENCE if endpoint == "download" else self._emulator.settings.shape
-        response = ApiError(rule.status or 500, code, "A fault was asked for.", headers).response(shape)
+        response = ApiError(rule.status or 500, code, "This fault was requested.", headers).response(shape)
         await response(exchange.scope, exchange.receive, exchange.send)
 
     async def _malformed(self, hit: int, exchange: Exchange) -> None:

@@ -74,8 +74,10 @@ class Rule(BaseModel):
         default=False,
         description="For `status` and `hang`: process the request first, as when an answer is lost.",
     )
-    probability: float = Field(default=1.0, ge=0, le=1, description="Dice; their seed is the emulator's.")
-    times: Times | None = Field(default=None, description="How often at most; default: no limit.")
+    probability: float = Field(
+        default=1.0, ge=0, le=1, description="Probability of the fault; the emulator's seed decides."
+    )
+    times: Times | None = Field(default=None, description="Maximum number of times; default: no limit.")
     match: str | None = Field(
         default=None,
         min_length=1,

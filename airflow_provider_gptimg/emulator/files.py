@@ -27,7 +27,7 @@ def file_routes(emulator: Emulator, renderer: Renderer) -> APIRouter:
         task, index = _completed(emulator, generation_id, name)
         left = task.expires_at - emulator.clock.now()
         if left <= 0:
-            raise ApiError(410, message=f"This image expired; {generation_id} has to be submitted again.")
+            raise ApiError(410, message=f"This image expired; {generation_id} must be submitted again.")
         picture = picture_of(task, index, emulator)
         headers = _caching(picture.fingerprint, left)
         if _is_cached(request, headers["ETag"]):

@@ -42,8 +42,8 @@ small {{ color: var(--soft); display: block; }}
 </style></head><body>
 <h1>gptimg-emulator</h1>
 <p>The gpt-image-2 service on your own machine, version {version}: same API, real pictures, play money.
-Base URL <code>{url}</code>, any key that starts with <code>sk-</code>. What it takes is in
-<a href="openapi.json">openapi.json</a>, what it did in the <a href="_emulator/ledger">ledger</a>.</p>
+Base URL <code>{url}</code>, any key that starts with <code>sk-</code>. Its API is described in
+<a href="openapi.json">openapi.json</a>. What it did is in the <a href="_emulator/ledger">ledger</a>.</p>
 <dl>{figures}</dl>
 <main>{pictures}</main>
 </body></html>

@@ -32,7 +32,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             if len(body) > limit:
                 raise too_large
     except ClientDisconnect:  # nobody is left to read an answer, but there has to be one
-        raise ApiError(400, message="The client went away before the body was complete.") from None
+        raise ApiError(400, message="The client disconnected before the body was complete.") from None
     return bytes(body)
 
 

@@ -17,9 +17,9 @@ from airflow_provider_gptimg.emulator.submission import MAX_IMAGES, MAX_PROMPT, 
 _STRINGS = {"schema": {"type": "string"}}
 _NUMBERS = {"schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _LIMITS = {
-    "X-RateLimit-Limit": {"description": "What can be spent at once.", **_NUMBERS},
-    "X-RateLimit-Remaining": {"description": "What is left of it.", **_NUMBERS},
-    "X-RateLimit-Reset": {"description": "Unix second at which all of it is there again.", **_NUMBERS},
+    "X-RateLimit-Limit": {"description": "Maximum number of requests at once.", **_NUMBERS},
+    "X-RateLimit-Remaining": {"description": "Remaining requests.", **_NUMBERS},
+    "X-RateLimit-Reset": {"description": "Unix seconds; when the full limit is available again.", **_NUMBERS},
     "X-RateLimit-Category": {"schema": {"type": "string", "enum": ["async_submit", "async_query"]}},
 }
 _ERRORS = {
@@ -27,9 +27,9 @@ _ERRORS = {
     401: "The key is missing or wrong.",
     402: "The balance is not sufficient.",
     403: "The client is blocked (only with `strict_user_agent`).",
-    404: "There is no such thing.",
-    410: "It was there, and has expired.",
-    413: "The body is too large to be read.",
+    404: "It was not found.",
+    410: "It existed, but it has expired.",
+    413: "The body is too large.",
     415: "The body is compressed, which is not supported.",
     422: "The content was refused.",
     429: "Too many requests; not accepted, not counted.",
@@ -132,11 +132,13 @@ _FILE = {
 }
 _UPLOADED = {"model": response_models.UploadView, "description": "Stored."}
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    400: {"model": response_models.Refusal, "description": "Type or size is refused."}
+    400: {"model": response_models.Refusal, "description": "The type or size is not allowed."}
 }
 _LEDGER = {"model": response_models.LedgerView, "description": "The ledger."}
 _CACHE = {"ETag": _STRINGS, "Cache-Control": _STRINGS}
-_CACHED: dict[int | str, dict[str, Any]] = {304: {"description": "The picture is known.", "headers": _CACHE}}
+_CACHED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The client already has the picture.", "headers": _CACHE}
+}
 
 
 def _picture(*media_types: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Problem(BaseModel):
     code: str
     message: str
     type: str
-    param: str | None = Field(default=None, description="Only of a 400: the field that it is about.")
+    param: str | None = Field(default=None, description="Only for a 400: the field that caused it.")
 
     model_config = ConfigDict(json_schema_extra={"required": ["code", "message", "type"]})
 
@@ -140,10 +140,10 @@ class LedgerLine(BaseModel):
     n: int
     status: Literal["queued", "in_progress", "completed", "failed"]
     accepted_at: float = Field(description="Unix seconds")
-    finishes_at: float = Field(description="Unix seconds; when its result is there")
+    finishes_at: float = Field(description="Unix seconds; when its result is available")
     billed: float
     refunded: float
-    polls: int = Field(description="Status queries that were answered for it.")
+    polls: int = Field(description="Status queries answered for it.")
 
 
 class RequestCounts(BaseModel):

@@ -88,7 +88,7 @@ class Emulator:
         money = 0 if key.startswith("sk-broke") else self.ledger.balance
         if submission.cost > money:
             needed, left = dollars(submission.cost), dollars(money)
-            raise ApiError(402, message=f"Needs {needed:g}, the balance is {left:g}.")
+            raise ApiError(402, message=f"This needs {needed:g}, but the balance is {left:g}.")
         if "[refuse]" in submission.prompt:
             raise ApiError(422, message="The prompt was refused by the content policy.")
         now = self.clock.now()

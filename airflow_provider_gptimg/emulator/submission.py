@@ -127,7 +127,7 @@ def _prompt(body: dict[str, Any]) -> str:
     if len(prompt) > MAX_PROMPT:
         raise ApiError(
             400,
-            message=f"prompt must be at most {MAX_PROMPT} characters long, this one has {len(prompt)}.",
+            message=f"prompt must be at most {MAX_PROMPT} characters long, but this one has {len(prompt)}.",
             param="prompt",
         )
     return prompt
@@ -149,7 +149,7 @@ def _size(model: Model, body: dict[str, Any], size_table: str) -> tuple[str, str
 
 def _pixel_size(model: Model, body: dict[str, Any]) -> tuple[str, str, Pixels]:
     if "resolution" in body:
-        rule = f"is no field of {model.name}, give the size in pixels"
+        rule = f"is not a field of {model.name}, give the size in pixels"
         raise _invalid("resolution", rule, body["resolution"])
     size = _text(body, "size", "1024x1024")
     match = re.fullmatch(PIXEL_SIZE, size)
@@ -181,7 +181,9 @@ def _references(model: Model, body: dict[str, Any], name: str) -> tuple[str, ...
             rule = "must be an http:// or https:// URL; base64 and data URIs are refused: upload it first"
             raise _bad_reference(name, rule, position)
     if model.max_references is not None and len(urls) > model.max_references:
-        raise _bad_reference(name, f"of {model.name} are at most {model.max_references}; got {len(urls)}")
+        raise _bad_reference(
+            name, f"of {model.name} may have at most {model.max_references} entries; got {len(urls)}"
+        )
     return tuple(urls)
 
 
