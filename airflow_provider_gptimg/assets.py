@@ -105,18 +105,18 @@ def location(path: object) -> str:
                 FIELD, path, "an asset's URI is the same for every run: give the fixed part of the path"
             )
         if "?" in path or "#" in path:
-            raise invalid(FIELD, path, "in an asset's URI ? and # end the path")
+            raise invalid(FIELD, path, "in an asset's URI, ? and # end the path")
         try:
             scheme, host, key = _split(path.strip())
         except ValueError as error:
             raise invalid(FIELD, path, f"{_ALLOWED} ({error})") from None
         if scheme == "file":
             if host or not key.startswith("/"):
-                raise invalid(FIELD, path, f"{_ALLOWED}; after file:// an absolute path follows")
+                raise invalid(FIELD, path, f"{_ALLOWED}; file:// must be followed by an absolute path")
             # POSIX keeps two leading slashes in a path, but on Linux it is the same folder as with one.
             return "file://" + posixpath.normpath(f"/{key.lstrip('/')}")
         if not host:
-            raise invalid(FIELD, path, f"it names no bucket; {_ALLOWED}")
+            raise invalid(FIELD, path, f"it has no bucket; {_ALLOWED}")
         return f"{scheme}://{host}/{key.removeprefix('/').rstrip('/')}"
 
 

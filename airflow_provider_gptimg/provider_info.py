@@ -21,7 +21,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "default_model": {
         "label": "Default model",
-        "description": "The model of tasks that name none. If empty: gpt-image-2.",
+        "description": "The model for tasks that do not set one. If empty: gpt-image-2.",
         "schema": {
             "type": ["string", "null"],
             # Suggested while typing; any other name is allowed too.
@@ -37,14 +37,14 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "check_sizes": {
         "label": "Check sizes",
-        "description": "false leaves sizes and resolutions to the service, for an account that is offered "
-        "more than the documented ones. If empty: true, and others are refused before anything is paid.",
+        "description": "false leaves the check of sizes and resolutions to the service, for an account that "
+        "has more than the documented ones. If empty: true, and others are refused before anything is paid.",
         "schema": {"type": ["string", "null"], "enum": ["true", "false"]},
     },
     "prices": {
         "label": "Prices",
-        "description": 'US dollars an image by model and resolution, such as {"gpt-image-2": {"1K": 0.015}}, '
-        "for estimates and cost limits. If empty: the list prices of the service.",
+        "description": 'US dollars per image by model and resolution, such as {"gpt-image-2": {"1K": 0.015}},'
+        " for estimates and cost limits. If empty: the list prices of the service.",
         "schema": {"type": ["object", "null"]},
     },
     "rate_limit_group": {
@@ -55,32 +55,32 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "submit_rps": {
         "label": "Submissions per second",
-        "description": "A limit of your own, such as 2.5, where others share the account. If empty: the "
+        "description": "Your own limit, such as 2.5, if others share the account. If empty: the "
         "limit of the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "query_rps": {
         "label": "Status queries per second",
-        "description": "The same for looking whether images are finished. Each triggerer keeps to it by "
-        "itself: with two of them, give half. If empty: the limit of the group.",
+        "description": "The same for status queries, which check whether images are finished. Each triggerer "
+        "applies the limit by itself: with two triggerers, give half. If empty: the limit of the group.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "timeout": {
         "label": "Request timeout (seconds)",
-        "description": "How long one call of the service may take; not how long an image may take. "
+        "description": "How long one call to the service may take, not how long an image may take. "
         "If empty: 30.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 1_000_000},
     },
     "proxy": {
         "label": "Proxy URL",
         "description": "The proxy that every call goes through, such as http://proxy.example:3128. "
-        "If empty: none, or the one that the machine's environment names.",
+        "If empty: none, or the one that the machine's environment sets.",
         "schema": {"type": ["string", "null"]},
     },
     "verify": {
         "label": "Certificate check",
         "description": "The path of a file with certificates to trust (a CA bundle, PEM), or false to trust "
-        "anybody, which is for trying out. If empty: the certificates that are trusted everywhere.",
+        "any server, which is only for tests. If empty: the usual public certificates.",
         "schema": {"type": ["string", "null"]},
     },
     "allow_insecure_http": {

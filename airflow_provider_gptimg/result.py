@@ -215,7 +215,7 @@ def shortfall(result: Result) -> str | None:
         return None
     return (
         f"Generation {result['generation_id']} is completed with {len(result['images'])} image(s), "
-        f"{result['missing']} fewer than asked for. The result has what there is."
+        f"{result['missing']} fewer than requested. The result has the images that exist."
     )
 
 

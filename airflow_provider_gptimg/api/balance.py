@@ -42,7 +42,7 @@ def said(balance: Balance) -> str:
         key = "has no limit of its own"
     else:
         key = f"may spend {balance.key_usd:.2f} USD"
-    account = "is not told" if balance.account_usd is None else f"is {balance.account_usd:.2f} USD"
+    account = "is unknown" if balance.account_usd is None else f"is {balance.account_usd:.2f} USD"
     return f"The key {key}, and the account's balance {account}."
 
 
@@ -87,7 +87,7 @@ def read(reply: Reply) -> float | None:
     if credits_ is not None:
         return credits_ / CREDITS_PER_USD
     if remaining is None:
-        wire.malformed(reply, "names no remain_balance")
+        wire.malformed(reply, "has no remain_balance")
     return remaining
 
 

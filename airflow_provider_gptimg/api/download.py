@@ -78,9 +78,9 @@ def download(
                 url = urljoin(url, answer.headers["location"])
                 continue
             if answer.status in (404, 410):
-                raise ApiError(Kind.EXPIRED, f"The image is gone: its URL answers {answer.status}.")
+                raise ApiError(Kind.EXPIRED, f"The image is gone: its URL answered {answer.status}.")
             if answer.status != 200:
-                raise ApiError(Kind.DOWNLOAD, f"The image's URL answers {answer.status}.")
+                raise ApiError(Kind.DOWNLOAD, f"The image's URL answered {answer.status}.")
             return _write(answer, file, lambda: clock() > give_up_at)
     raise ApiError(Kind.DOWNLOAD, f"The image's URL redirects more than {MAX_REDIRECTS} times.")
 
@@ -93,16 +93,17 @@ def _write(answer: Fetched, file: BinaryIO, is_late: Callable[[], bool]) -> Down
             raise ApiError(Kind.DOWNLOAD, f"The image has more than {MAX_IMAGE_BYTES} bytes.")
         if is_late():
             raise ApiError(
-                Kind.DOWNLOAD, f"The image was not there after {MAX_SECONDS:g} s, only {length} bytes of it."
+                Kind.DOWNLOAD,
+                f"The image did not arrive within {MAX_SECONDS:g} s. Only {length} bytes arrived.",
             )
         digest.update(chunk)
         file.write(chunk)
         start = (start + chunk)[:64] if len(start) < 64 else start
     image_format = format_of(start)
     if image_format is None:
-        raise ApiError(Kind.DOWNLOAD, f"This is no image; it begins {shorten(repr(start))}.")
+        raise ApiError(Kind.DOWNLOAD, f"This is not an image. It begins with {shorten(repr(start))}.")
     if not is_whole(image_format, file):
-        raise ApiError(Kind.DOWNLOAD, f"The {image_format} image is cut short after {length} bytes.")
+        raise ApiError(Kind.DOWNLOAD, f"The {image_format} image is truncated after {length} bytes.")
     return Download(length, digest.hexdigest(), image_format)
 
 
@@ -113,7 +114,9 @@ def _counted(answer: Fetched) -> Iterator[bytes]:
         yield chunk
     promised = answer.headers.get("content-length", "")
     if promised.isdigit() and int(promised) != length:
-        raise ApiError(Kind.DOWNLOAD, f"The image broke off after {length} of {promised} bytes.")
+        raise ApiError(
+            Kind.DOWNLOAD, f"The download of the image stopped after {length} of {promised} bytes."
+        )
 
 
 def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -137,7 +140,7 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield decoder.flush()
     except zlib.error as error:
         raise ApiError(
-            Kind.DOWNLOAD, f"The image came compressed and cannot be unpacked ({error})."
+            Kind.DOWNLOAD, f"The image arrived compressed and cannot be decompressed ({error})."
         ) from None
 
 
@@ -160,7 +163,7 @@ def check_address(url: str, settings: Settings) -> None:
     if not _goes_through_proxy(parts, settings) and _is_private(parts.hostname):
         base = urlsplit(settings.base_url).hostname or ""
         if not _is_private(base):
-            raise ApiError(Kind.DOWNLOAD, f"The image's URL leads into a private network: {parts.hostname}.")
+            raise ApiError(Kind.DOWNLOAD, f"The image's URL points to a private network: {parts.hostname}.")
 
 
 def _goes_through_proxy(url: SplitResult, settings: Settings) -> bool:

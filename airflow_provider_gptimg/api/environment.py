@@ -50,8 +50,8 @@ def _certificates(settings: Settings) -> ApiError | None:
         if path := os.environ.get(name):
             return ApiError(
                 Kind.INVALID,
-                f"The environment variable {name} names {shorten(path)}, where no certificates are on this "
-                "machine. Correct it, or unset it.",
+                f"The environment variable {name} points to {shorten(path)}, which has no certificates on "
+                "this machine. Correct the variable, or unset it.",
             )
     return None
 
@@ -73,14 +73,14 @@ def _proxy_variable() -> ApiError | None:
             continue
         name = f"{scheme}_proxy" if os.environ.get(f"{scheme}_proxy") else f"{scheme}_proxy".upper()
         if kind in PROXY_SCHEMES:
-            help_ = f"run {_SOCKS} on this machine, or unset it"
+            help_ = f"run {_SOCKS} on this machine, or unset the variable"
         elif kind.startswith("socks"):
-            help_ = f"write it as socks5://… and run {_SOCKS} on this machine, or unset it"
+            help_ = f"write it as socks5://… and run {_SOCKS} on this machine, or unset the variable"
         else:
-            help_ = "write it as http://…, or unset it"
+            help_ = "write it as http://…, or unset the variable"
         return ApiError(
             Kind.INVALID,
-            f"The environment variable {name} names a proxy that cannot be used as it is, "
+            f"The environment variable {name} sets a proxy that cannot be used as it is, "
             f"{shorten(kind, 20)}://…: {help_}.",
         )
     return None

@@ -114,13 +114,13 @@ def fate(generation_id: str, kind: Kind) -> str:
         return f"[generation {name}: accepted, failed at the service, which refunds it]"
     billed = f"[generation {name}: accepted and billed; "
     if kind in _OF_COMPLETED:
-        return f"{billed}it is completed, and its images can be had for {LIVES} after that]"
+        return f"{billed}it is completed, and its images are available for {LIVES} after that]"
     if kind in FINAL:
         return (
-            f"{billed}once this is mended, GptImgDownloadOperator gets its images by this id, for {LIVES} "
-            "after it is completed; a Clear of the task that submitted it pays for others]"
+            f"{billed}once the problem is fixed, GptImgDownloadOperator can fetch its images with this id, "
+            f"for {LIVES} after it is completed; a Clear of the task that submitted it pays for new images]"
         )
-    return f"{billed}it may still finish, and its images can be had for {LIVES} after that]"
+    return f"{billed}it may still finish, and its images are available for {LIVES} after that]"
 
 
 def invalid(field: str, value: object, allowed: str) -> ApiError:

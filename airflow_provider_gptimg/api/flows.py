@@ -199,9 +199,11 @@ def look(
                 raise
             failures += not is_early
             if clock() >= deadline:
-                raise _timeout(generation_id, f"the last look failed: {error.message}") from error
+                raise _timeout(
+                    generation_id, f"the last status query failed: {error.message.rstrip('.')}"
+                ) from error
             if failures > POLL_FAILURES_TOLERATED:
-                error.message = f"{failures} status queries in a row failed, the last one so: {error.message}"
+                error.message = f"{failures} status queries in a row failed. The last error: {error.message}"
                 if error.kind in FINAL:
                     error.kind = Kind.UNAVAILABLE  # about a look, not the submission: a retry may help
                 raise

@@ -101,8 +101,8 @@ class Generation:
         until = "" if self.expires_at is None else f" on {formatdate(self.expires_at, usegmt=True)}"
         return ApiError(
             Kind.EXPIRED,
-            f"The images of this generation expired{until}: only a new submission, which is billed, brings "
-            "them back (clear the task that made it).",
+            f"The images of this generation expired{until}. To make new images, clear the task that "
+            "submitted it. The new submission is billed.",
             generation_id=self.id,
         )
 
@@ -120,7 +120,7 @@ class Generation:
         if not self.urls:
             raise ApiError(
                 Kind.NO_IMAGES,
-                "The service says the generation is completed, but names no image URL.",
+                "The service says the generation is completed, but gives no image URL.",
                 generation_id=self.id,
             )
         return self
@@ -180,7 +180,7 @@ def _result_urls(data: Mapping[str, Any]) -> tuple[str, ...]:
         urls = [url for text in _urls_in(place) if (url := read_url(text))]
         if len(urls) > MAX_URLS:
             raise ApiError(
-                Kind.MALFORMED, f"The answer names {len(urls)} image URLs; more than {MAX_URLS} are not read."
+                Kind.MALFORMED, f"The answer has {len(urls)} image URLs. At most {MAX_URLS} are allowed."
             )
         if urls:
             return tuple(urls)

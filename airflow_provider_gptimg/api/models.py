@@ -75,7 +75,7 @@ class Model:
         :raises ApiError: kind INVALID, naming field, value and what is allowed.
         """
         if self.max_n is not None and n > self.max_n:
-            raise invalid("n", n, f"{self.name} makes at most {self.max_n} image(s) a request")
+            raise invalid("n", n, f"{self.name} makes at most {self.max_n} image(s) per request")
         for name, allowed in self.choices.items():
             if name in extra and extra[name] not in allowed:
                 raise invalid(name, extra[name], f"{self.name} takes {', '.join(allowed)}")
@@ -87,9 +87,11 @@ class Model:
         """
         if self.ratios is None:
             if not _PIXEL_SIZE.fullmatch(size):
-                raise invalid("size", size, f"{self.name} takes pixels such as 1536x1024")
+                raise invalid("size", size, f"{self.name} takes a size in pixels, such as 1536x1024")
             if resolution != RESOLUTIONS[0]:
-                raise invalid("resolution", resolution, f"{self.name} has none, its size is in pixels")
+                raise invalid(
+                    "resolution", resolution, f"{self.name} has no resolution, its size is in pixels"
+                )
             return
         if not self.ratios:
             return

@@ -26,7 +26,7 @@ DEFAULT_PRICES: Prices = MappingProxyType(
 MOST_USD = 10_000.0
 """A higher price for one image must be a mistake."""
 
-_ALLOWED = 'US dollars an image by model and resolution, such as {"gpt-image-2": {"1K": 0.015, "2K": 0.02}}'
+_ALLOWED = 'US dollars per image, by model and resolution, such as {"gpt-image-2": {"1K": 0.015, "2K": 0.02}}'
 
 
 def price_of(prices: Prices, model: str | None, resolution: str | None, n: int) -> float | None:
@@ -55,7 +55,7 @@ def checked_prices(value: object) -> Prices:
         try:
             table = json.loads(value)
         except (ValueError, RecursionError):
-            raise invalid("prices", value, f"this is no JSON; needed are {_ALLOWED}") from None
+            raise invalid("prices", value, f"this is not JSON. Give {_ALLOWED}") from None
     if not isinstance(table, Mapping):
         raise invalid("prices", value, _ALLOWED)
     return MappingProxyType({_name(model, value): _row(model, row) for model, row in table.items()})

@@ -98,7 +98,7 @@ class GenerationRequest:
         # for them. They are checked like the others, wherever they come from.
         for given in (response_format, extra.pop("response_format", "url")):
             if given != "url":
-                raise invalid("response_format", given, "the service answers with URLs, so only 'url'")
+                raise invalid("response_format", given, "the service returns URLs, so only 'url' is possible")
         if image_urls is None:
             image_urls = extra.pop("image_urls", None)
         elif "image_urls" in extra:
@@ -182,7 +182,7 @@ def _prompt(value: object) -> str:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise invalid(name, value, f"a text is needed, this is of type {type(value).__name__}")
+        raise invalid(name, value, f"a string is needed, not {type(value).__name__}")
     if not value.strip():
         raise invalid(name, value, "it must not be empty")
     try:
@@ -205,7 +205,7 @@ def _count(value: object) -> int:
         raise invalid(
             "n",
             value,
-            f"a whole number is needed, this is of type {type(value).__name__} (a template gives text unless "
+            f"a whole number is needed, not {type(value).__name__} (a template gives text unless "
             "the DAG sets render_template_as_native_obj=True)",
         )
     if not 1 <= value <= MAX_COUNT:
@@ -224,7 +224,7 @@ def _references(name: str, value: object) -> tuple[str | ReferenceFile, ...]:
 
 def _reference(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise invalid(name, value, f"a URL is needed, this is of type {type(value).__name__}")
+        raise invalid(name, value, f"a URL is needed, not {type(value).__name__}")
     try:
         parts = urlsplit(value)
         host = parts.hostname
@@ -244,14 +244,10 @@ def _extra(value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise invalid(
-            "extra_body", value, f"a dict of fields is needed, this is of type {type(value).__name__}"
-        )
+        raise invalid("extra_body", value, f"a dict of fields is needed, not {type(value).__name__}")
     for name in value:
         if name in OWN_FIELDS or not isinstance(name, str):
-            raise invalid(
-                "extra_body", {name: value[name]}, "only names of fields without an argument of their own"
-            )
+            raise invalid("extra_body", {name: value[name]}, "only fields that have no argument of their own")
     try:
         copied: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False).encode())
         # It is sent as UTF-8, so half a surrogate pair must be found here and not only when it is encoded.
@@ -259,7 +255,7 @@ def _extra(value: object) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid("extra_body", value, f"it must be plain JSON ({error})") from None
     if _holds_nul(copied):
-        raise invalid("extra_body", value, "it holds the character NUL, which PostgreSQL refuses")
+        raise invalid("extra_body", value, "it contains the character NUL, which PostgreSQL refuses")
     return copied
 
 

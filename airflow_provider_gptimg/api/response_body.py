@@ -50,9 +50,9 @@ class Answer:
         """
         self._body += chunk
         if len(self._body) > MAX_REPLY_BYTES:
-            raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read on")
+            raise self._malformed(f"is longer than {MAX_REPLY_BYTES} bytes and was not read further")
         if self._is_late():
-            raise self._malformed(f"was still coming after {self.longest:g} s")
+            raise self._malformed(f"was not complete after {self.longest:g} s")
 
     def broken(self, error: Exception, *, timed_out: bool, quotable: bool, never_sent: bool) -> ApiError:
         """Return the error for a request whose answer is missing or incomplete.
@@ -62,9 +62,9 @@ class Answer:
         :param never_sent: whether the service surely did not get the request.
         """
         if self._body and (self._is_late() or isinstance(error, TimeoutError)):
-            return self._malformed(f"was still coming after {self.longest:g} s")
+            return self._malformed(f"was not complete after {self.longest:g} s")
         if self._body:
-            return self._malformed(f"broke off ({type(error).__name__})")
+            return self._malformed(f"was cut off ({type(error).__name__})")
         how = "timed out" if timed_out or self._is_late() else "failed"
         if quotable:
             how += f": {self._shown(str(error))}"
@@ -91,4 +91,4 @@ class Answer:
 
     def _malformed(self, what: str) -> ApiError:
         start = shorten(self._readable()[:1_000].decode("utf-8", "replace"))
-        return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}; it begins {start!r}.")
+        return ApiError(Kind.MALFORMED, f"The answer to {self._what} {what}. It begins with {start!r}.")

@@ -100,12 +100,14 @@ def _key(api_key: str | None) -> str:
     key = (api_key or "").strip()
     if not key:
         raise ApiError(
-            Kind.INVALID, "The connection has no API key: put it into its password.", field="password"
+            Kind.INVALID,
+            "The connection has no API key. Enter the key as the connection's password.",
+            field="password",
         )
     if not re.fullmatch(r"[!-~]+", key):
         raise ApiError(
             Kind.INVALID,
-            "The connection's API key (its password) holds characters no key has.",
+            "The connection's API key (its password) contains characters that no API key has.",
             field="password",
         )
     return key
@@ -130,7 +132,7 @@ def _base_url(host: str, *, insecure: bool) -> str:
         raise invalid(
             "host",
             url,
-            "plain http would show the key to everyone on the way; use https://, or switch on "
+            "plain http sends the key unencrypted; use https://, or switch on "
             '"Allow plain http" (allow_insecure_http in the extra)',
         )
     return url

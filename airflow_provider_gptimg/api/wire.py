@@ -95,7 +95,7 @@ def upload(file: File) -> Request:
     if not 0 < len(file.content) <= MAX_UPLOAD_BYTES:
         raise ApiError(
             Kind.INVALID,
-            f"{file.name} has {len(file.content)} bytes: an upload has 1 to {MAX_UPLOAD_BYTES} bytes.",
+            f"{file.name} has {len(file.content)} bytes: an upload must have 1 to {MAX_UPLOAD_BYTES} bytes.",
         )
     # A file system may have names that are not text. The service does not need the exact name.
     name = file.name.encode("utf-8", "replace").decode()
@@ -134,7 +134,7 @@ def read_upload(reply: Reply) -> Upload:
         raise ApiError(Kind.BAD_REQUEST, f"The upload was refused: {said_in(answer)}.", status=reply.status)
     url = data.get("url") if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(url, str) or not (url := read_url(url)):
-        malformed(reply, "names no URL")
+        malformed(reply, "has no URL")
     size = data.get("size")
     return Upload(
         id=data["id"] if isinstance(data.get("id"), str) else None,

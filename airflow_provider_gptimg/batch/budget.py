@@ -77,8 +77,8 @@ class Budget:
         """Return the error for a batch that may not spend any more."""
         return ApiError(
             Kind.COST_LIMIT,
-            f"max_cost_usd={self.limit:g} is reached: {self.spent:.3f} USD are spent, and one more image "
-            "could exceed the limit. Nothing more is submitted.",
+            f"max_cost_usd={self.limit:g} is reached: {self.spent:.3f} USD has been spent, and one more "
+            "image could exceed the limit. Nothing more is submitted.",
         )
 
     def _of(self, item: Item) -> tuple[float, float]:
@@ -109,5 +109,5 @@ def check_prices(asked: Iterable[tuple[str, str]], prices: Prices) -> None:
             raise invalid(
                 "max_cost_usd",
                 f"{model} at {resolution}",
-                'it has no price, so no limit can hold; add it to "prices" in the connection\'s extra',
+                'it has no price, so the limit cannot be kept; add it to "prices" in the connection\'s extra',
             )

@@ -60,16 +60,14 @@ class Columns:
         listed, seen = ", ".join(names), set()
         for name in names:
             if _plain(name) in seen:
-                raise invalid(
-                    "items", source, f"the column {name!r} is there twice, its columns are {listed}"
-                )
+                raise invalid("items", source, f"the column {name!r} appears twice; its columns are {listed}")
             seen.add(_plain(name))
         for column in self._given.values():
             if column is not None and _plain(column) not in seen:
                 raise invalid(
                     "items",
                     source,
-                    f"it has no column {column!r}, which columns= names; its columns are {listed}",
+                    f"columns= names {column!r}, but there is no such column; its columns are {listed}",
                 )
         if not self.has_prompt(names):
             raise invalid("items", source, no_prompt(names, "columns"))
@@ -85,7 +83,7 @@ class Columns:
             fields = self.fields(name)
             for field in fields:
                 if field in said:
-                    raise invalid("items", dict(item), f"{field} is there twice")
+                    raise invalid("items", dict(item), f"{field} appears twice")
                 said[field] = value
             if not fields:
                 row[str(name)] = value
@@ -95,8 +93,8 @@ class Columns:
                 raise invalid(
                     "items",
                     dict(item),
-                    f"{name!r} looks like {meant}: if it is, say columns={{{meant!r}: {name!r}}}, else "
-                    f"columns={{{meant!r}: None}}",
+                    f"{name!r} looks like {meant}: if it is, set columns={{{meant!r}: {name!r}}}; if not, "
+                    f"set columns={{{meant!r}: None}}",
                 )
         return said, row
 
@@ -119,7 +117,7 @@ def no_prompt(names: Iterable[object], kind: str) -> str:
     """
     listed = ", ".join(map(str, names)) or "none"
     return (
-        f"there is no prompt, its {kind} are {listed}; say which one it is, such as "
+        f"there is no prompt; its {kind} are {listed}. Say which one is the prompt, such as "
         'columns={"prompt": "text"}'
     )
 
@@ -137,7 +135,7 @@ def _checked(given: object) -> Mapping[str, str | None]:
         )
     for field, column in given.items():
         if field not in NAMES:
-            raise ValueError(f"columns={given!r} is not allowed: {field!r} is none of {', '.join(NAMES)}.")
+            raise ValueError(f"columns={given!r} is not allowed: {field!r} is not one of {', '.join(NAMES)}.")
         if column is not None and (not isinstance(column, str) or not column.strip()):
             raise ValueError(f"columns={given!r} is not allowed: the name of a column or key, or None.")
     if given.get("prompt", "prompt") is None:

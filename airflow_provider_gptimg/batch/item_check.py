@@ -76,7 +76,7 @@ def check(items: Items, *, has_cache: bool = False) -> Checked:
         except ApiError as error:
             problems.append((item, error))
     if total == 0:
-        raise invalid("items", items.source, "there is no item")
+        raise invalid("items", items.source, "there are no items")
     twins.check()
     notes = []
     if items.skipped:
@@ -84,7 +84,7 @@ def check(items: Items, *, has_cache: bool = False) -> Checked:
     if row_names:
         named = ", ".join(list(row_names)[:_ROW_NAMES])
         more = ", …" if len(row_names) > _ROW_NAMES else ""
-        notes.append(f"Only passed on to the manifest, as row: {named}{more}.")
+        notes.append(f"These columns are only copied to the manifest, as row: {named}{more}.")
     return Checked(total, problems, notes, sizes, priced, None if has_cache else twins.warning)
 
 
@@ -110,7 +110,7 @@ class _Twins:
                 self._asked[asked] = item.label
             else:
                 self._repeated += 1
-                self._example = self._example or f"{item.label} for what {first_label} does"
+                self._example = self._example or f"{item.label}, which asks for the same as {first_label}"
 
     def check(self) -> None:
         """Check that no two items have the same id.
@@ -121,7 +121,7 @@ class _Twins:
             named = ", ".join(self._same_ids[:_SHOWN])
             more = f" and {len(self._same_ids) - _SHOWN} more" if len(self._same_ids) > _SHOWN else ""
             raise ApiError(
-                Kind.INVALID, f"Two items may not have the same id, such as {named}{more}.", field="items"
+                Kind.INVALID, f"Two items must not have the same id, such as {named}{more}.", field="items"
             )
 
     @property
@@ -130,6 +130,6 @@ class _Twins:
         if not self._repeated:
             return None
         return (
-            f"{self._repeated} items ask for the same as an item before them, such as {self._example}: "
-            "each is an image of its own, and is paid for."
+            f"{self._repeated} items repeat an earlier item, such as {self._example}. Each makes its own "
+            "image, and each is billed."
         )

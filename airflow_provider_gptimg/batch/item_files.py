@@ -45,7 +45,9 @@ class ItemFile:
             raise invalid("items", where, TEXT_OF_A_VALUE)
         ending = self._where.lower().removesuffix(".gz")
         if not ending.endswith(ENDINGS):
-            raise invalid("items", where, f"the path of a file is needed, ending {', '.join(ENDINGS)}")
+            raise invalid(
+                "items", where, f"the path of a file is needed; it ends in one of {', '.join(ENDINGS)}"
+            )
         self._read = self._read_csv if ending.endswith(_SEPARATED) else self._read_json
 
     def __repr__(self) -> str:
@@ -86,7 +88,9 @@ class ItemFile:
                 self._columns.check_header(header, self._where)
             elif len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
                 raise invalid(
-                    "items", self._where, f"line {number} has not as many cells as the line of names"
+                    "items",
+                    self._where,
+                    f"line {number} has a different number of cells than the header line",
                 )
             else:
                 yield self._record(header, cells)

@@ -128,7 +128,7 @@ class Items:
             said, row = self._said(given)
             name = _name(said.pop("id", None))
             if name is None and self._needs_ids:
-                raise invalid("id", None, "file_name has {id} in it, so every item needs one")
+                raise invalid("id", None, "file_name contains {id}, so every item needs an id")
             fields = self._fields(given, said)
             text, problem = canonical(fields), None
         except ApiError as error:
@@ -175,12 +175,13 @@ def _check_said(said: Mapping[str, Any], *, is_record: bool) -> None:
     if prompt is None and is_record:
         raise invalid("prompt", prompt, "it must not be empty")
     if isinstance(prompt, str) and prompt.strip() in TEXTS_OF_NOTHING:
-        raise invalid("prompt", prompt, "it is the text of a value that is missing")
+        raise invalid("prompt", prompt, "it is the text of a missing value")
     if "reference_images" in said and said["reference_images"] is None and not is_record:
         raise invalid(
             "reference_images",
             None,
-            "it came out as nothing; an item without reference images has no such key, or an empty list",
+            "it came out empty; for an item without reference images, leave out the key, or give an empty "
+            "list",
         )
 
 
@@ -202,7 +203,7 @@ def _name(given: object) -> Any:
         return given
     name = str(given).strip()
     if "\0" in name:
-        raise invalid("id", name, "a NUL cannot be stored by every database")
+        raise invalid("id", name, "not every database can store the character NUL")
     return name or None
 
 
@@ -230,7 +231,8 @@ def _opened(source: object, columns: Columns) -> Iterable[object]:
         raise invalid(
             "items",
             source,
-            f"a list of prompts and dicts is needed, a DataFrame, or a file ending {', '.join(ENDINGS)}",
+            "a list of prompts and dicts, a DataFrame, or a file is needed; the file's name ends in one of "
+            f"{', '.join(ENDINGS)}",
         )
     # Results of mapped tasks come as a sequence that asks the API server for every element, each time it is
     # read.

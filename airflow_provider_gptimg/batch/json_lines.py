@@ -114,4 +114,4 @@ def _pass_over(file: TextIO) -> None:
         part = file.readline(MAX_LINE)
         if not part or part.endswith("\n"):
             return
-    raise ValueError("a line without an end")
+    raise ValueError("a line is too long")

@@ -271,7 +271,9 @@ class Maker:
         self._journal.note(item.digest, FAILED, shown=item.shown, **facts, error=reason, **money)
         self._plan.log.warning("Making %s failed: %s", item.label, error)
         if failures.is_stopped and not was_stopped:
-            self._plan.log.warning("No more items are submitted; those in flight are waited for and stored.")
+            self._plan.log.warning(
+                "No more items are submitted. The batch waits for those in flight and stores them."
+            )
 
     def _deadline(self, known: Receipt) -> float:
         return (known.submitted_at or time.time()) + self._rules.timeout

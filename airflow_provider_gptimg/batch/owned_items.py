@@ -83,7 +83,7 @@ class OwnedItems:
         result = entry.take(asked(item.request(with_files=False), 0), storage.place, storage.names)
         if result is None:
             self._found.entries.pop(entry.key, None)
-            self._found.unusable[entry.key] = "a picture of it is damaged"
+            self._found.unusable[entry.key] = "one of its pictures is damaged"
         return result
 
     def slot(self, key: str, generation_id: str) -> Slot:

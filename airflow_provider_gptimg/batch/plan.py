@@ -50,8 +50,8 @@ class Step(Enum):
     """What an attempt does about an item."""
 
     KEEP = "nothing: its images are stored"
-    LEAVE = "nothing: it failed, and that lasts"
-    SUBMIT = "submit it straight away: nothing of it can have been paid for"
+    LEAVE = "nothing: it failed for good"
+    SUBMIT = "submit it at once: nothing can have been paid for"
     ATTACH = "look for what was paid first; submit it only if there is nothing"
 
 

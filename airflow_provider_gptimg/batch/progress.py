@@ -50,10 +50,10 @@ class Progress:
             return None
         to_make = self.total - self.completed - self.failed - self.owned
         owned = f"in the cache: {self.owned}, " if self.owned else ""
-        dropped = f"; made before and no longer wanted: {self.dropped}" if self.dropped else ""
+        dropped = f"; made before and no longer needed: {self.dropped}" if self.dropped else ""
         return (
-            f"Of {self.total} items, {self.completed} are there already ({self.kept} of them from before the "
-            f"Clear), {self.failed} have failed for good, {owned}to be made: {to_make}{dropped}."
+            f"Of {self.total} items, {self.completed} are already stored ({self.kept} of them from before "
+            f"the Clear), {self.failed} have failed for good, {owned}to be made: {to_make}{dropped}."
         )
 
     def line(self) -> str:

@@ -18,11 +18,11 @@ def command_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_gptimg.cli", description=__doc__)
     parser.add_argument("--conn-id", default="gptimg_default", help="a connection of type gptimg")
     actions = parser.add_subparsers(required=True)
-    fetch = actions.add_parser("fetch", help="store the images of a generation; pays nothing")
+    fetch = actions.add_parser("fetch", help="store the images of a generation; costs nothing")
     fetch.add_argument("generation_id", help="its id, or its client_business_id (af-…)")
     fetch.add_argument("--output-path", required=True, help="a folder, as a path or URI")
     fetch.set_defaults(func=commands.fetch)
-    balance = actions.add_parser("balance", help="show the money of a connection's key")
+    balance = actions.add_parser("balance", help="show the balance of a connection's key and account")
     balance.set_defaults(func=commands.balance)
     return parser
 

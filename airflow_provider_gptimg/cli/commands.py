@@ -47,7 +47,7 @@ def balance(args: Namespace) -> None:
     except GptImgError as error:
         sys.exit(f"{error}")
     key = "unlimited" if found.key_unlimited or found.key_usd is None else f"{found.key_usd:.2f} USD"
-    account = "not told" if found.account_usd is None else f"{found.account_usd:.2f} USD"
+    account = "unknown" if found.account_usd is None else f"{found.account_usd:.2f} USD"
     _say(f"key: {key}\naccount: {account}")
 
 

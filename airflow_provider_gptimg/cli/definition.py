@@ -23,7 +23,7 @@ def get_gptimg_cli_commands() -> list[CLICommand]:
             subcommands=[
                 ActionCommand(
                     name="fetch",
-                    help="Store the images of a generation that was paid for; this pays nothing",
+                    help="Store the images of a generation that was paid for; this costs nothing",
                     func=lazy_load_command("airflow_provider_gptimg.cli.commands.fetch"),
                     args=(
                         argument(("generation_id",), help="Its id, or its client_business_id (af-…)"),
@@ -33,7 +33,7 @@ def get_gptimg_cli_commands() -> list[CLICommand]:
                 ),
                 ActionCommand(
                     name="balance",
-                    help="Show the money of a connection's key",
+                    help="Show the balance of a connection's key and account",
                     func=lazy_load_command("airflow_provider_gptimg.cli.commands.balance"),
                     args=(conn_id,),
                 ),

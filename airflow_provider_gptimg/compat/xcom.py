@@ -58,7 +58,7 @@ async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices)
     from airflow.sdk.execution_time.xcom import XCom
 
     if ti is None or not writes_from_triggerer():
-        log.info("Nothing here can write XComs from the triggerer: the task is resumed on a worker instead.")
+        log.info("XComs cannot be written from the triggerer here: the task is resumed on a worker instead.")
         return None
     where = _where(ti)
     try:

@@ -105,7 +105,7 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         kept = ReturnedRequests(context.get("task_state_store"), self.log)
         returned = None if decision.action is Action.SUBMIT else kept.recall(digest)
         if returned is not None:
-            self.log.info("Going on with what %s returned to an earlier attempt.", self._function)
+            self.log.info("Reusing what %s returned to an earlier attempt.", self._function)
         else:
             returned = self._call(context)
             kept.keep(digest, returned)
@@ -153,15 +153,15 @@ class GptImgDecoratedOperator(DecoratedOperator, GptImgGenerateOperator):
         try:
             rendered = self.render_template(returned, scope)
         except TemplateError as error:
-            cure = "return airflow.sdk.literal(text) for a text that is no template"
-            raise self._refused(returned, f"as a template it fails ({error}); {cure}") from error
+            cure = "return airflow.sdk.literal(text) for a text that is not a template"
+            raise self._refused(returned, f"it fails as a template ({error}); {cure}") from error
         if isinstance(rendered, str):
             return {"prompt": rendered}
         if not isinstance(rendered, Mapping):
             raise self._refused(returned, f"it is of type {type(rendered).__name__}")
         unknown = [name for name in rendered if name not in FIELDS]
         if unknown:
-            raise self._refused(returned, f"{unknown[0]!r} is no field that a function can return")
+            raise self._refused(returned, f"{unknown[0]!r} is not a field that a function can return")
         if "prompt" not in rendered:
             raise self._refused(returned, "it has no 'prompt'")
         return self._plain(returned, rendered)

@@ -120,7 +120,7 @@ class Entry:
         try:
             images = [self._handed_out(picture, folder, names) for picture in self.pictures]
         except (FileNotFoundError, ValueError) as error:
-            log.warning("An image of the cache cannot be used, so it is made again: %s", error)
+            log.warning("An image in the cache cannot be used, so it is made again: %s", error)
             return None
         except Exception as error:
             raise _unusable(self.place, error) from error
@@ -136,7 +136,7 @@ class Entry:
                 place.renew()
         except Exception as error:  # noqa: BLE001 - whatever a storage raises
             why = f"{type(error).__name__}: {error}"
-            log.warning("The cache could not renew %s (%s). A rule may delete it.", place, why)
+            log.warning("The cache could not renew %s (%s). A life-cycle rule may delete it.", place, why)
 
     def _handed_out(self, picture: StoredImage, folder: Place | None, names: FileNames) -> StoredImage:
         if folder is None:
@@ -146,7 +146,7 @@ class Entry:
         if not place.copy_within(target):
             content = place.read()
             if hashlib.sha256(content).hexdigest() != picture["sha256"]:
-                raise ValueError(f"{place} is not the picture that it was")
+                raise ValueError(f"{place} has changed since it was stored")
             target.put_bytes(content)
         return _at(target, picture)
 
@@ -229,7 +229,7 @@ class Cache:
         try:
             place.put_bytes(json.dumps(now).encode())
         except Exception as error:  # noqa: BLE001 - a note for people
-            log.debug("The cache does not remember %s (%s).", names, error)
+            log.debug("The cache could not write down the request of %s (%s).", names, error)
         if not isinstance(before, Mapping):
             return None
         differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))

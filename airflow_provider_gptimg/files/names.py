@@ -77,7 +77,9 @@ class FileNames:
             names = replace(names, task_id=shortened(task_id, len(task_id.encode()) - max(0, over)))
         name = names.name(0, "png")
         if _NOT_IN_A_NAME.search(name) or any(part in ("", ".", "..") for part in name.split("/")):
-            raise invalid("file_name", pattern, f"a name below output_path is needed, this gives {name!r}")
+            raise invalid(
+                "file_name", pattern, f"a name below output_path is needed, but this gives {name!r}"
+            )
         return names
 
     def longest(self, images: int = 10) -> str:
@@ -136,17 +138,19 @@ def fields_of(pattern: object) -> set[str]:
     :raises ApiError: INVALID if it is not a pattern.
     """
     if not isinstance(pattern, str) or not pattern.strip():
-        raise invalid("file_name", pattern, "a text is needed, such as 'cover-{index}.{format}'")
+        raise invalid("file_name", pattern, "a string is needed, such as 'cover-{index}.{format}'")
     try:
         parts = list(string.Formatter().parse(pattern))
         pattern.format(**dict.fromkeys(FIELDS, 0))
     except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise invalid(
-            "file_name", pattern, f"in braces only {', '.join(FIELDS)} ({type(error).__name__}: {error})"
+            "file_name",
+            pattern,
+            f"only these names may be in braces: {', '.join(FIELDS)} ({type(error).__name__}: {error})",
         ) from None
     named = {field for _, field, _, _ in parts if field is not None}
     if not named <= set(FIELDS):  # such as {index.real}
-        raise invalid("file_name", pattern, f"in braces only {', '.join(FIELDS)}")
+        raise invalid("file_name", pattern, f"only these names may be in braces: {', '.join(FIELDS)}")
     return named
 
 

@@ -107,7 +107,7 @@ class Place:
         if scheme not in _LOCAL:
             return cls(scheme, host, key)
         if host.rpartition("@")[2] not in ("", "localhost"):
-            raise ValueError(f"after {scheme}:// an absolute path must follow, such as {scheme}:///data")
+            raise ValueError(f"{scheme}:// must be followed by an absolute path, such as {scheme}:///data")
         return _file(scheme, key, host.rpartition("@")[0])
 
     def __truediv__(self, name: str) -> Place:
@@ -157,14 +157,18 @@ class Place:
         path.encode()  # fails on half a surrogate pair
         for part in self.key.split("/"):
             if self.scheme not in OBJECT_STORES and _length(part) > MAX_NAME_BYTES:
-                raise ValueError(f"{part!r} has {_length(part)} bytes, a name has at most {MAX_NAME_BYTES}")
+                raise ValueError(
+                    f"{part!r} has {_length(part)} bytes, but a name can have at most {MAX_NAME_BYTES}"
+                )
         if self.scheme in OBJECT_STORES and _length(path) > MAX_KEY_BYTES:
-            raise ValueError(f"{path!r} has {_length(path)} bytes, an object's key at most {MAX_KEY_BYTES}")
+            raise ValueError(
+                f"{path!r} has {_length(path)} bytes, but an object's key can have at most {MAX_KEY_BYTES}"
+            )
         kept = str(fs._strip_protocol(path))
         if hasattr(fs, "split_path"):
             kept = "/".join(fs.split_path(path)[:2])
         if kept.strip("/") != path.strip("/"):
-            raise ValueError(f"{type(fs).__name__} would make {kept!r} of {path!r}")
+            raise ValueError(f"{type(fs).__name__} would change {path!r} to {kept!r}")
 
     @contextmanager
     def open(self, mode: str = "rb", **options: Any) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from airflow_provider_gptimg.result import TEXT_OF_A_VALUE
 
 FIELD = "reference_images"
 
-_SEVERAL = "there is a line break in it: give several as a list"
+_SEVERAL = "it contains a line break: give several as a list"
 _ALLOWED = {
     FIELD: "http(s) URLs, local paths, object-storage URIs such as s3://bucket/key, the result of a task "
     "that made or uploaded images; one or a list",
@@ -102,7 +102,7 @@ def _check_alive(result: Mapping[Any, Any]) -> None:
     if expires_at and not stored and pendulum.parse(str(expires_at)).timestamp() <= time.time():  # type: ignore[union-attr]
         raise ApiError(
             Kind.EXPIRED,
-            f"The URLs of the images to start from expired at {expires_at}: make them again, or store them "
+            f"The URLs of the reference images expired at {expires_at}. Make the images again, or store them "
             "with output_path next time.",
             generation_id=result.get("generation_id"),
         )
@@ -122,15 +122,15 @@ def _file(where: str, field: str) -> ReferenceFile:
         seen = Place.of(where).seen(MAX_UPLOAD_BYTES)
     except FileNotFoundError as error:
         if _has_line_break(where):
-            raise invalid(field, where, f"no file is called so; {_SEVERAL}") from None
+            raise invalid(field, where, f"no file has this name; {_SEVERAL}") from None
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     except Exception as error:  # noqa: BLE001 - a storage may raise anything
         return ReferenceFile(where, "", 0, "", partial(_read, where), problem=_unreadable(where, error))
     if seen.size > MAX_UPLOAD_BYTES:
-        raise invalid(field, where, f"it has more than {MAX_UPLOAD_BYTES} bytes, the most that is taken")
+        raise invalid(field, where, f"it has more than {MAX_UPLOAD_BYTES} bytes, which is the maximum")
     if seen.format is None:
-        found = f"begins {seen.start!r}" if seen.size else "is empty"
-        raise invalid(field, where, f"a PNG, JPEG, WebP or GIF picture is needed, this file {found}")
+        found = f"begins with {seen.start!r}" if seen.size else "is empty"
+        raise invalid(field, where, f"a PNG, JPEG, WebP or GIF picture is needed, but this file {found}")
     return ReferenceFile(where, seen.sha256, seen.size, MIME_TYPES[seen.format], partial(_read, where))
 
 

@@ -139,7 +139,7 @@ class Storage:
                     return download(partial(fetch, self.settings), url, self.settings, file)
             except OSError as error:
                 raise ApiError(
-                    Kind.STORAGE, f"No room for a temporary copy of the image: {error}."
+                    Kind.STORAGE, f"There is no space for a temporary copy of the image: {error}."
                 ) from error
             except ApiError as error:
                 if error.kind is Kind.EXPIRED:
@@ -158,7 +158,7 @@ class Storage:
         if self.size is not None and not found.is_shown_as(self.size):
             promised = f"{self.size[0]}x{self.size[1]}"
             raise ApiError(
-                Kind.DOWNLOAD, f"The image has {width}x{height} pixels, {promised} were asked for."
+                Kind.DOWNLOAD, f"The image has {width}x{height} pixels, but {promised} was requested."
             )
         return width, height
 
@@ -175,10 +175,10 @@ def check_folder(folder: object, field: str = "output_path") -> Place:
     text = str(folder)
     if "://" not in text and not text.startswith("/"):
         raise invalid(
-            field, text, "an absolute path or a URI is needed: each worker has a directory of its own"
+            field, text, "an absolute path or a URI is needed: each worker has its own working directory"
         )
     if _CONTROL.search(text):
-        raise invalid(field, text, "it has a line break or another control character in it")
+        raise invalid(field, text, "it contains a line break or another control character")
     try:
         place = Place.of(folder)
         place.fs  # noqa: B018 - opens it

@@ -51,14 +51,14 @@ def generation_now(conn_id: str, generation_id: str, *, patience: float = 0.0) -
     if generation is not None and (generation.is_final or time.monotonic() - asked_at < FRESH):
         return generation
     if not _turns.acquire(timeout=patience):
-        raise Gone("The service is being asked for others.")
+        raise Gone("The service is busy with other requests.")
     try:
         give_up_at = time.time() + PATIENCE
         generation = GptImgHook(conn_id).run(
             flows.query(generation_id, clock=time.time, give_up_at=give_up_at)
         )
     except Exception as error:
-        raise Gone(f"The service cannot be asked ({type(error).__name__}).") from error
+        raise Gone(f"The service cannot be queried ({type(error).__name__}).") from error
     finally:
         _turns.release()
     with _lock:
@@ -107,5 +107,5 @@ class _Bounded(BytesIO):
         if self.tell() > MAX_BYTES:
             raise Gone("The picture is too large.")
         if time.monotonic() > self._give_up_at:
-            raise Gone("The picture is too slow.")
+            raise Gone("The picture took too long to load.")
         return super().write(content)  # type: ignore[arg-type]

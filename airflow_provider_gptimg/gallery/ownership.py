@@ -44,5 +44,7 @@ def _own(task: Task, uri: str | None, pattern: str, what: str) -> str | None:
     if not AMBIGUOUS.search(uri) and any(re.search(rf"(^|/){name}\Z", uri) for name in names):
         return uri
     if not names:
-        raise Gone("Airflow no longer knows which connection the batch used, and so not which files are its.")
-    raise Gone(f"The {what} that the task's XCom names is not the task's own.")
+        raise Gone(
+            "Airflow no longer knows which connection the batch used, so its files cannot be identified."
+        )
+    raise Gone(f"The {what} that the task's XCom names does not belong to the task.")

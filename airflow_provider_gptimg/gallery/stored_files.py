@@ -41,7 +41,7 @@ def read_picture(card: Card) -> bytes:
     :raises Gone: if it cannot be read, or is not the picture that the task stored.
     """
     if not card.is_stored or (card.bytes or 0) > MAX_BYTES:
-        raise Gone("Not a stored picture.")
+        raise Gone("This is not a stored picture.")
     if not _reads.acquire(timeout=PATIENCE):
         raise Gone("The storage is busy with other pictures.")
     try:
@@ -70,7 +70,7 @@ def file_name(card: Card, content: bytes) -> str:
     """
     kind = media_type(content)
     if kind is None:
-        raise Gone("What came is no picture.")
+        raise Gone("The downloaded content is not a picture.")
     if card.uri is not None:
         return card.uri.rpartition("/")[2]
     return f"{card.generation_id}-{card.index}.{kind.rpartition('/')[2]}"
@@ -89,5 +89,5 @@ def manifest_lines(uri: str, start: int, count: int) -> list[Mapping[str, Any]]:
     except Exception as error:
         raise Gone(f"The manifest cannot be read from storage ({type(error).__name__}).") from error
     if not all(isinstance(line, dict) for line in lines):
-        raise Gone("The manifest is not one.")
+        raise Gone("The file is not a manifest.")
     return lines

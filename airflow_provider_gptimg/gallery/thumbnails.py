@@ -54,7 +54,7 @@ class Thumbnails:
             try:
                 return theirs.result(self._patience)
             except NotYet:
-                raise Gone("The picture is still being read for somebody else.") from None
+                raise Gone("The picture is still being read for another request.") from None
         try:
             small = self._made(read)
         except BaseException as error:

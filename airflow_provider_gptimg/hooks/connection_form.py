@@ -40,8 +40,8 @@ def widgets() -> dict[str, Any]:
         wtforms, validators = import_module("wtforms"), import_module("wtforms.validators")
     except ImportError:
         log.info(
-            "WTForms is not installed here: the form of a connection has no fields for the extra, which is "
-            "written as JSON instead."
+            "WTForms is not installed here: the connection form has no fields for the extra. Write the extra "
+            "as JSON instead."
         )
         return {}
     found = {}

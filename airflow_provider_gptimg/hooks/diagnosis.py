@@ -42,14 +42,14 @@ def _judged(balance: Balance, url: str) -> tuple[bool, str]:
     """Return whether a balance buys an image, and what to know. Both limits count, the account's first."""
     key, account = balance.key_usd, balance.account_usd
     quota = f"the key's quota is {_amount(key)}"
-    details = f"Details: {quota}, the account's money is {_amount(account, 'not told')}."
+    details = f"Details: {quota}, the account's balance is {_amount(account, 'unknown')}."
     if account is not None and account <= 0:
         return False, f"{_NO_BALANCE.format(url=url)} {details}"
     if key is not None and key <= 0:
         advice = _NO_BALANCE if account is None else _NO_QUOTA
         return False, f"{advice.format(url=url)} {details}"
     if account is None:
-        return True, f"Connected to {url}. The service tells no money of the account; {quota}."
+        return True, f"Connected to {url}. The service does not report the account's balance; {quota}."
     return True, f"Connected to {url}. Balance: {_amount(account)}; {quota}."
 
 
@@ -79,7 +79,7 @@ _MASKED_KEY = (
     '"airflow connections test" instead, with the name of this connection.'
 )
 
-_NO_BALANCE = "No balance left at {url}. Top up the account; the API key is right."
+_NO_BALANCE = "No balance left at {url}. Top up the account; the API key is correct."
 
 _NO_QUOTA = "The quota of this API key is used up at {url}. Raise its limit there, or use another key."
 
@@ -89,34 +89,36 @@ _OTHER_SITE = (
 )
 
 _PROXY_REFUSES = (
-    'The proxy wants a name and a password. Put them into its address, in the field "{proxy}": '
+    'The proxy requires a user name and a password. Put them into its address, in the field "{proxy}": '
     "http://name:password@proxy.example:3128."
 )
 
-_TROUBLE = "{url} has trouble of its own. Change nothing, and test again in some minutes."
+_TROUBLE = "The service at {url} has a problem. Change nothing, and test again in a few minutes."
 
 _ADVICE = {
     Kind.AUTHENTICATION: (
-        'Wrong API key: {url} does not know it. Copy it again, whole, into the field "{password}".'
+        'Wrong API key: {url} does not know it. Copy the whole key again into the field "{password}".'
     ),
     Kind.QUOTA: _NO_BALANCE,
     Kind.PERMISSION: (
-        "{url} refuses this API key or this machine. Ask the service, or whoever runs your firewall."
+        "{url} refuses this API key or this machine. Ask the service, or the administrator of your firewall."
     ),
-    Kind.RATE_LIMITED: "Too many calls of this account just now. Test again in a minute.",
+    Kind.RATE_LIMITED: "This account is making too many calls. Test again in a minute.",
     Kind.UNAVAILABLE: _TROUBLE,
     Kind.MODEL_UNAVAILABLE: _TROUBLE,
 }
 
-_NO_CONNECTION = 'No connection to {peer}, or it broke off. Check the field "{field}", and the network.'
+_NO_CONNECTION = (
+    'No connection to {peer}, or the connection was lost. Check the field "{field}", and the network.'
+)
 
 _CAUSES = (
     # What the system, OpenSSL and httpx say, and what that means.
     (
         ("CERTIFICATE_VERIFY_FAILED",),
         (
-            "This machine does not trust the certificate of {peer}. If an authority of your own signed it, "
-            'put the path of its file into the field "{verify}".'
+            "This machine does not trust the certificate of {peer}. If your own certificate authority "
+            'signed it, put the path of the authority\'s file into the field "{verify}".'
         ),
     ),
     (
@@ -128,10 +130,10 @@ _CAUSES = (
     ),
     (
         ("Name or service not known", "getaddrinfo", "name resolution", "No address", "nodename"),
-        'Unknown name: {peer}. Check its spelling in the field "{field}", and the network.',
+        'Unknown host name: {peer}. Check its spelling in the field "{field}", and the network.',
     ),
     (("407",), _PROXY_REFUSES),
-    (("refused",), 'Nothing listens at {peer}. Check address and port in the field "{field}".'),
+    (("refused",), 'Nothing is listening at {peer}. Check the address and port in the field "{field}".'),
     (
         ("timed out",),
         'No answer in time from {peer}. Check the field "{field}"; behind a firewall, fill in "{proxy}".',
@@ -150,7 +152,7 @@ def _unreachable(said: str, settings: Settings) -> str:
 
 def _strangers(extra: Iterable[str]) -> str:
     names = ", ".join(sorted(set(extra) - set(CONN_FIELDS)))
-    return f" The extra holds what is no setting, and is ignored: {shorten(names)}." if names else ""
+    return f" The extra has unknown settings, which are ignored: {shorten(names)}." if names else ""
 
 
 def _amount(usd: float | None, unknown: str = "unlimited") -> str:

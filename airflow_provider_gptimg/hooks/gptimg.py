@@ -260,13 +260,13 @@ class GptImgHook(BaseHook):
     def log_unknown_status(self, generation_id: str) -> Callable[[str], None]:
         """Return the callback for a status that the contract does not name."""
         return lambda status: self.log.warning(
-            "Generation %s has the unknown status %r: taken as still running.", generation_id, status
+            "Generation %s has the unknown status %r: treated as still running.", generation_id, status
         )
 
     def log_failed_look(self, generation_id: str) -> Callable[[ApiError], None]:
         """Return the callback for a look that failed and is repeated."""
         return lambda error: self.log.info(
-            "A look at generation %s failed, and is repeated: %s", generation_id, error
+            "A status query for generation %s failed, and is repeated: %s", generation_id, error
         )
 
     def log_unchecked(self, sizes: Collection[tuple[str, str]]) -> None:

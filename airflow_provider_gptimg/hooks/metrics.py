@@ -155,4 +155,4 @@ def _harmless() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever a statistics backend of someone's own raises
-        log.debug("A figure could not be sent (%s: %s).", type(error).__name__, error)
+        log.debug("A metric could not be sent (%s: %s).", type(error).__name__, error)

@@ -193,7 +193,8 @@ class GptImgBatchOperator(GptImgTask):
         )
         if max_failed_items is not None and on_item_error == "fail":
             raise ValueError(
-                "max_failed_items is for on_item_error='continue'; with 'fail' the first one ends it."
+                "max_failed_items is for on_item_error='continue'; with 'fail', the first failed item ends "
+                "the batch."
             )
         self.max_cost_usd = None if max_cost_usd is None else dollars("max_cost_usd", max_cost_usd)
         self.on_low_balance = one_of("on_low_balance", on_low_balance, ("warn", "fail", "ignore"))
@@ -301,7 +302,7 @@ class GptImgBatchOperator(GptImgTask):
 
         :raises ApiError: kind QUOTA, if there is too little and ``on_low_balance`` says so.
         """
-        cost = f"about {to_make.usd:.3f} USD by the connection's prices" if to_make.usd else "cost unknown"
+        cost = f"about {to_make.usd:.3f} USD at the connection's prices" if to_make.usd else "cost unknown"
         if self.on_low_balance == "ignore":
             self.log.info("To be made: %d images, %s.", to_make.images, cost)
             return
@@ -309,17 +310,17 @@ class GptImgBatchOperator(GptImgTask):
             found = self.hook.balance()
         except GptImgError as error:
             self.log.info(
-                "To be made: %d images, %s. The balance is not told: %s", to_make.images, cost, error
+                "To be made: %d images, %s. The balance is unknown: %s", to_make.images, cost, error
             )
             return
         self.log.info("To be made: %d images, %s. %s", to_make.images, cost, said(found))
         if found.usd is not None and found.usd < to_make.usd:
-            low = f"{to_make.images} images cost {cost}, and only {found.usd:.2f} USD can be spent."
+            low = f"{to_make.images} images cost {cost}, but only {found.usd:.2f} USD can be spent."
             if self.on_low_balance == "fail":
                 raise ApiError(
                     Kind.QUOTA, f"{low} Nothing was submitted. Top up the account, then clear the task."
                 )
-            self.log.warning("%s The batch stops when the money is gone. What was made is kept.", low)
+            self.log.warning("%s The batch stops when the money runs out. Finished images are kept.", low)
 
     def _say(self, checked: Checked, remake: Remake) -> None:
         for note in checked.notes:
@@ -328,7 +329,7 @@ class GptImgBatchOperator(GptImgTask):
             self.log.warning("%s", checked.warning)
         if remake.unknown:
             unknown = ", ".join(map(repr, remake.unknown))
-            self.log.warning("remake names what is no item's id or index, and is passed over: %s", unknown)
+            self.log.warning("remake names items that do not exist. They are ignored: %s", unknown)
 
     def on_kill(self) -> None:
         """End the work, and log what happens to the rest. Nothing in flight can be cancelled."""

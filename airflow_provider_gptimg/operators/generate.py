@@ -174,7 +174,7 @@ class GptImgGenerateOperator(GenerationWait):
         self.cache_max_age = age("cache_max_age", cache_max_age)
         if cache_path is not None and not wait_for_completion:
             raise ValueError(
-                "cache_path needs wait_for_completion=True: images are entered when they are there."
+                "cache_path needs wait_for_completion=True: images enter the cache when they are completed."
             )
         self.conn_id = templated(conn_id)
         self.wait_for_completion = wait_for_completion
@@ -401,7 +401,7 @@ class GptImgGenerateOperator(GenerationWait):
     def _give_owned(self, context: Context, attempt: Attempt, result: Result) -> Result:
         """Hand on what was taken from the cache, and note that it was given."""
         self.log.info(
-            "Taken from the cache, not paid: %d image(s) of generation %s.",
+            "Taken from the cache, not billed: %d image(s) of generation %s.",
             len(result["images"]),
             result["generation_id"],
         )

@@ -176,7 +176,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
     def _ask(self, context: Context, shown: Pictures) -> NoReturn:
         self.options = self._options_for(len(shown["pictures"]))
         self.body = body_of(shown, task_instance(context), text=self.body, task=self._task(shown))
-        self.log.info("%d image(s) to look at.", len(shown["pictures"]))
+        self.log.info("%d image(s) to review.", len(shown["pictures"]))
         super().execute(context)
         raise AssertionError("Airflow's operator waits in all of its ways")
 
@@ -192,7 +192,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
             what = "this image" if there_are == 1 else f"all {there_are} images"
             return f"**Approve {what}**, or reject."
         amount = amount_of(self.least, self._most(there_are), there_are)
-        return f"**Choose {amount}** by number, or Reject alone."
+        return f"**Choose {amount}** by number, or only Reject."
 
     def _most(self, there_are: int) -> int:
         return there_are if self.most is None else min(self.most, there_are)
@@ -207,7 +207,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
         if self.defaults is not None and not self._is_allowed(self.defaults, there_are):
             task = amount_of(self.least, self._most(there_are), there_are)
             raise invalid(
-                "defaults", self.defaults, f"numbers of {task} from 1 to {there_are}, or Reject alone"
+                "defaults", self.defaults, f"numbers of {task} from 1 to {there_are}, or only Reject"
             )
 
     def _is_allowed(self, options: Sequence[str], there_are: int) -> bool:

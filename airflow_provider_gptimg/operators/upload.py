@@ -89,7 +89,7 @@ class GptImgUploadOperator(GptImgTask):
         result = Uploads(urls=[image["url"] for image in images], images=images)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="urls", value=result["urls"])
-        self.log.info("Uploaded %d file(s) of %d different contents.", len(files), len(urls))
+        self.log.info("Uploaded %d file(s) with %d different contents.", len(files), len(urls))
         return result
 
 
@@ -97,7 +97,7 @@ def _files(given: list[str | ReferenceFile]) -> list[ReferenceFile]:
     files = []
     for file in given:
         if isinstance(file, str):
-            raise invalid("files", file, "this is a URL already, reference_images takes it as it is")
+            raise invalid("files", file, "this is already a URL: pass it to reference_images as it is")
         if file.problem is not None:
             raise file.problem
         files.append(file)

@@ -124,7 +124,9 @@ class Attempt:
         is_known = self.facts.record is not None and self.facts.record.receipt is not None
         if decision.left_series is not None and decision.fingerprint and not is_known:
             left = Identity.of(self.place, decision.left_series, decision.fingerprint).business_id(1)
-            self.log.info("What was made before, of the same request, has the client_business_id %s.", left)
+            self.log.info(
+                "The generation of the same request before the Clear has the client_business_id %s.", left
+            )
         return decision
 
     def identity(self, decision: Decision) -> Identity:

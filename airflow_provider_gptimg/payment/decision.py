@@ -170,15 +170,15 @@ class Standing(Enum):
     GIVEN = "the task was cleared after its images had been given"
     ASK = "the task was cleared; its trigger gave the images if the generation is completed"
     SEARCH = "the task was cleared, and its record with it; the service knows what became of its images"
-    UNKNOWN = "the task was cleared; nothing tells whether its images had been given"
+    UNKNOWN = "the task was cleared; it is unknown whether its images had been given"
     UNREADABLE = "the task was cleared; only the store could tell, and it cannot be read now"
-    ALONE = "it stands alone, as durable=False says"
+    ALONE = "it stands alone, because durable=False is set"
 
 
 class Action(Enum):
     """What an attempt does."""
 
-    SUBMIT = "submit straight away: nothing can have been paid for"
+    SUBMIT = "submit at once: nothing can have been paid for"
     ATTACH = "look for what was paid first, and go on with it; submit only if there is nothing"
     ASK = "ask the service whether the generation of the receipt is completed, and decide again"
     SEARCH = "ask the service for the latest generation of the candidates, and decide again"
@@ -347,7 +347,7 @@ def _with_request(facts: Facts, decision: Decision) -> Decision:
         return decision
     if decision.fingerprint is None:
         return replace(decision, action=Action.REFUSE, notes=(facts.problem,))
-    going_on = f"{facts.problem} Going on with what an earlier attempt submitted."
+    going_on = f"{facts.problem} The task continues with the generation of an earlier attempt."
     return replace(decision, notes=(*decision.notes, going_on))
 
 
@@ -361,36 +361,36 @@ def _notes(facts: Facts, standing: Standing, *, is_new: bool) -> tuple[str, ...]
     if facts.latest:
         notes.append(_FORGOTTEN)
     if standing is Standing.GIVEN and is_new:
-        named = f" Generation {left} is left as it is." if left else ""
+        named = f" Generation {left} stays as it is." if left else ""
         notes.append(
             f"The task succeeded before it was cleared, so it makes a new image and pays for it.{named}"
         )
     if left and not is_new and record and facts.fingerprint not in (None, record.fingerprint):
         notes.append(
-            f"The request has changed since generation {left} was paid for, so that one is not used. Its "
-            "images can still be had by its id."
+            f"The request has changed since generation {left} was paid for, so that one is not used. You "
+            "can still fetch its images with its id."
         )
     return tuple(notes)
 
 
 _UNKNOWN = (
-    "Nothing tells whether the task had succeeded before it was cleared, so a new image is made and paid "
+    "It is unknown whether the task had succeeded before it was cleared, so a new image is made and paid "
     "for. Airflow 3.3 and later can tell, and so can earlier ones with do_xcom_push=True."
 )
 _UNKNOWN_CONTINUED = (
-    "Nothing tells whether the task had succeeded before it was cleared. It goes on with what was paid for, "
-    "as on_clear='continue' says."
+    "It is unknown whether the task had succeeded before it was cleared. The task goes on with what was "
+    "paid for, because on_clear='continue' is set."
 )
 _FORGOTTEN = (
-    "The Clear has discarded the task state, so the service was asked: a generation that is completed, and "
-    "stored if it was to be stored, counts as given, unless every try was used up. A Clear that keeps the "
-    "task state knows."
+    "The Clear has discarded the task state, so the task asked the service. A generation that is completed, "
+    "and stored if it had to be stored, counts as given, unless all tries were used up. If a Clear keeps the "
+    "task state, the task knows this without asking."
 )
 _UNRECORDED = (
-    "Which image this attempt makes cannot be written into the task state store, and a later attempt would "
-    "pay once more. Nothing was submitted. A retry tries again."
+    "The task state store cannot record which image this attempt makes, so a later attempt would pay again. "
+    "Nothing was submitted. A retry tries again."
 )
 _UNREADABLE = (
-    "The task was cleared, and the task state store cannot be read, so nothing tells what was paid for. "
+    "The task was cleared, and the task state store cannot be read, so it is unknown what was paid for. "
     "Nothing was submitted. A retry reads the store again."
 )

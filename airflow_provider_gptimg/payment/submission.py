@@ -154,7 +154,9 @@ class Reconciler:
                     if doubt is None:
                         raise
                     # This refusal is about the new submission. The fate of the earlier one is still unknown.
-                    raise self._in_doubt(doubt, f"{business_id} was refused then: {error.message}") from error
+                    raise self._in_doubt(
+                        doubt, f"The next submission of {business_id} was refused: {error.message}"
+                    ) from error
                 doubt = error
             else:
                 receipt = Receipt(
@@ -170,7 +172,7 @@ class Reconciler:
                     origin=Origin.SUBMITTED,
                 )
             self.report(
-                f"The submission got no clear answer, it may have been accepted: looking it up. {doubt}"
+                f"The submission got no clear answer and may have been accepted. Looking it up. {doubt}"
             )
             try:
                 found = yield from self._find(ordinal)
@@ -179,11 +181,11 @@ class Reconciler:
             if found is not None:
                 return self._attached(found, ordinal, submissions=ordinal + resubmits)
             if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
-                unknown = f"Look-ups do not find its client_business_id {business_id}."
+                unknown = f"Look-ups did not find its client_business_id {business_id}."
                 raise self._in_doubt(doubt, unknown) from doubt
             self.may_pay_again()
             self.report(
-                f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {business_id}. Submitting again. If "
+                f"Look-ups over {sum(LOOK_UP_PAUSES):g} s did not find {business_id}. Submitting again. If "
                 "the service accepted the first submission after all, this image is paid twice."
             )
         raise AssertionError
@@ -210,7 +212,7 @@ class Reconciler:
             if found is not None:
                 return found
             self.report(
-                f"Generation {self.known.generation_id} is remembered, but the service does not know it."
+                f"Generation {self.known.generation_id} is recorded, but the service does not know it."
             )
         business_id = self.business_id(ordinal)
         return (yield from self._look_up(business_id, business_id))
@@ -230,7 +232,7 @@ class Reconciler:
         )
 
     def _report_nothing_found(self, ordinal: int) -> None:
-        unknown = f"Look-ups over {sum(LOOK_UP_PAUSES):g} s do not find {self.business_id(ordinal)}"
+        unknown = f"Look-ups over {sum(LOOK_UP_PAUSES):g} s did not find {self.business_id(ordinal)}"
         if ordinal == 1:
             self.report(
                 f"{unknown}, so no earlier attempt seems to have submitted it. Submitting. If one did after "
@@ -238,8 +240,8 @@ class Reconciler:
             )
         else:  # nothing suggests that another one was submitted after the generation that ended
             self.note(
-                f"{unknown}, so none was submitted after that. Submitting. Only if an attempt died unseen "
-                "in between, this image is paid twice."
+                f"{unknown}, so none was submitted after that. Submitting. This image is paid twice only if "
+                "an attempt died unseen in between."
             )
 
     def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:

@@ -74,7 +74,7 @@ def pictures_in(given: object) -> Pictures:
             "Clear the task that made them, or store them with output_path.",
         )
     if not found:
-        raise invalid(FIELD, given, "there is no image in it")
+        raise invalid(FIELD, given, "it contains no image")
     return Pictures(pictures=found, left_out=left_out, expired=expired)
 
 

@@ -106,7 +106,7 @@ class GptImgTask(BaseOperator):
             reason = str((next_kwargs or {}).get("error", "the trigger died"))
             for line in (next_kwargs or {}).get("traceback") or ():
                 self.log.error("%s", line.rstrip())
-            self.log.warning("Airflow gave up the wait (%s). Asking the service itself.", reason)
+            self.log.warning("Airflow stopped the wait (%s). Asking the service itself.", reason)
             event = {"status": TIMED_OUT if reason == TRIGGER_TIMEOUT else LOST, "message": reason}
             next_method, next_kwargs = "execute_complete", {"event": event}
         return super().resume_execution(next_method, next_kwargs, context)
@@ -161,4 +161,4 @@ def leave_reason(task: BaseOperator, context: Context, error: GptImgError) -> No
     try:
         task_instance(context).xcom_push(key=ERROR_KEY, value=reason)
     except Exception as problem:  # noqa: BLE001 - the failure itself must not be hidden
-        task.log.warning("The reason could not be left in XCom (%s).", type(problem).__name__)
+        task.log.warning("The reason could not be pushed to XCom (%s).", type(problem).__name__)

@@ -19,7 +19,7 @@ def ends_in_triggerer(task: Any, *, stores: bool = False) -> bool:
     """
     left = [*(["output_path"] if stores else []), *left_for_a_worker(task)]
     if left:
-        task.log.info("A worker is started once more to end this task, because of %s.", ", ".join(left))
+        task.log.info("This task is resumed on a worker to finish, because of %s.", ", ".join(left))
     return not left
 
 

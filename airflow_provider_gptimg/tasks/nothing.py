@@ -96,6 +96,6 @@ def _nothing(field: str, value: object) -> ApiError:
     return invalid(
         field,
         value,
-        "it came out as nothing, often because an upstream task was skipped or handed on nothing; leave a "
-        "parameter out to do without it",
+        "it came out empty, often because an upstream task was skipped or returned nothing; to do without "
+        "the parameter, leave it out",
     )

@@ -148,7 +148,8 @@ class GenerationWait(GptImgTask):
             if not generation.is_final and event.get("status") == LOST:
                 # Not deferred again: the triggerer failed once and may fail every time.
                 self.log.warning(
-                    "The triggerer gave up the wait (%s). This worker waits on.", event.get("message")
+                    "The triggerer stopped the wait (%s). This worker continues to wait.",
+                    event.get("message"),
                 )
                 generation = self.wait_here(kept)
         except Exception as error:
@@ -210,7 +211,7 @@ class GenerationWait(GptImgTask):
         if self.generation is not None:
             self.log.warning(
                 "Killed while waiting for generation %s, which was accepted and billed. A retry of the task "
-                "goes on with it. Its images can be had by this id for %s after it is completed.",
+                "goes on with it. You can fetch its images with this id for %s after it is completed.",
                 self.generation.id,
                 LIVES,
             )

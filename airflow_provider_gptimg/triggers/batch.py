@@ -102,4 +102,4 @@ class GptImgBatchTrigger(HoldingTrigger):
                 )
             )
         except ApiError as error:
-            self.log.info("Generation %s is not waited for any longer: %s", generation_id, error)
+            self.log.info("No longer waiting for generation %s: %s", generation_id, error)

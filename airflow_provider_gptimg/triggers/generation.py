@@ -117,8 +117,8 @@ class GptImgGenerationTrigger(HoldingTrigger):
     async def on_kill(self) -> None:
         """Log what happens to the generation, which cannot be cancelled (contract: Status)."""
         self.log.warning(
-            "The task no longer waits for generation %s. It was accepted and billed, cannot be cancelled, "
-            "and its images can be had by this id for %s after it is completed.",
+            "The task no longer waits for generation %s. It was accepted and billed, and cannot be "
+            "cancelled. You can fetch its images with this id for %s after it is completed.",
             self.generation_id,
             LIVES,
         )

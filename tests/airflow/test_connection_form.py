@@ -180,9 +180,9 @@ def test_every_field_is_saved_as_what_it_is(page: Any, stack: AirflowStack, emul
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"password": "sk-invalid-1"}, 'Copy it again, whole, into the field "API key".'),
+        ({"password": "sk-invalid-1"}, 'Copy the whole key again into the field "API key".'),
         ({"password": "sk-broke-1"}, "No balance left at"),
-        ({"host": "http://127.0.0.1:1"}, 'Check address and port in the field "Base URL".'),
+        ({"host": "http://127.0.0.1:1"}, 'Check the address and port in the field "Base URL".'),
         (
             {"extra": '{"timeout": "soon"}'},
             "Field \"Request timeout (seconds)\": timeout='soon' is not allowed",

@@ -93,7 +93,7 @@ def trigger_dies(actor: Actor) -> None:
         with suppress(httpx.HTTPStatusError):  # of an attempt that the scheduler ended
             said += actor.task.log(number + 1)
     # It dies so soon that a busy scheduler may have failed its task by then (#66374).
-    assert "Airflow gave up the wait" in said or ("not paying again" in said and ended["try_number"] > 1)
+    assert "Airflow stopped the wait" in said or ("not paying again" in said and ended["try_number"] > 1)
     assert "is completed with 1 image" in said
     paid_once(actor)
 

@@ -156,7 +156,7 @@ STORIES: dict[str, tuple[Behaviour, Kind, str]] = {
     "sends an endless body": (repeats(ENDLESS, CHUNK), Kind.MALFORMED, "longer than"),
     "sends a huge body": (says(http(b" " * HUGE)), Kind.MALFORMED, "longer than"),
     "sends a huge error": (says(http(b"x" * HUGE, "500 Oops")), Kind.MALFORMED, "longer than"),
-    "drips its body": (repeats(ENDLESS, b"1\r\n \r\n", pause=0.1), Kind.MALFORMED, "still coming"),
+    "drips its body": (repeats(ENDLESS, b"1\r\n \r\n", pause=0.1), Kind.MALFORMED, "was not complete after"),
     "sends a gzip bomb": (says(http(BOMB, Content_Encoding="gzip")), Kind.MALFORMED, "compressed (gzip)"),
     "answers HTML": (says(http(HTML, "502 Bad Gateway")), Kind.UNAVAILABLE, "502 Bad Gateway"),
     "answers 429": (says(http(b"{}", "429 Slow", Retry_After="7")), Kind.RATE_LIMITED, "429"),

@@ -291,7 +291,7 @@ def test_not_yet_does_not_count_as_a_failure_among_others() -> None:
 def test_a_generation_that_is_unknown_at_the_deadline_is_a_timeout() -> None:
     story = waited(then=UNKNOWN[0], submitted_at=START, limit=20.0)
     assert story.kind is Kind.TIMEOUT
-    assert "the last look failed: The service answered 404" in str(story.error)
+    assert "the last status query failed: The service answered 404" in str(story.error)
 
 
 @pytest.mark.parametrize("ahead", [30.0, 1e6])
@@ -334,7 +334,7 @@ def test_a_slow_down_beyond_the_deadline_still_gets_the_last_look(refusal: Answe
 def test_a_last_look_that_fails_is_a_timeout_that_says_why(failure: Any) -> None:
     story = waited(then=lambda request, now: failure() if now >= START + 20 else RUNNING, limit=20.0)
     assert story.kind is Kind.TIMEOUT
-    assert "the last look failed" in str(story.error)
+    assert "the last status query failed" in str(story.error)
 
 
 def test_slow_requests_do_not_carry_a_wait_past_its_end() -> None:
@@ -347,7 +347,7 @@ ENDS = [
     ((reply({"id": "task_1", "status": "failed", "fail_reason": "why"}),), Kind.FAILED, "refunds"),
     ((reply({"id": "task_1", "status": "completed"}),), Kind.NO_IMAGES, "accepted and billed"),
     ((fault("unauthorized", 401),), Kind.AUTHENTICATION, "accepted and billed"),
-    ((fault("unauthorized", 401),), Kind.AUTHENTICATION, "GptImgDownloadOperator gets its images"),
+    ((fault("unauthorized", 401),), Kind.AUTHENTICATION, "GptImgDownloadOperator can fetch its images"),
     ((fault("internal_error", 500),) * 6, Kind.UNAVAILABLE, "accepted and billed"),
     ((fault("insufficient_quota", 402),) * 6, Kind.UNAVAILABLE, "402"),  # of a look: a retry may help
 ]

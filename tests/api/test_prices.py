@@ -55,8 +55,8 @@ def test_nothing_given_means_the_list(unset: object) -> None:
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        ("cheap", "prices='cheap' is not allowed: this is no JSON"),
-        ("0.015", "US dollars an image by model and resolution"),
+        ("cheap", "prices='cheap' is not allowed: this is not JSON"),
+        ("0.015", "US dollars per image, by model and resolution"),
         (0.015, "prices=0.015 is not allowed"),
         ([], "prices=[] is not allowed"),
         ({"gpt-image-2": 0.015}, "prices={'gpt-image-2': 0.015} is not allowed"),

@@ -277,25 +277,25 @@ UNUSABLE = [
     (
         {},
         {"ALL_PROXY": f"socks5://user:{PASSWORD}@proxy.example:1080"},
-        "variable ALL_PROXY names a proxy that cannot be used as it is, socks5://…: run pip install 'httpx",
+        "variable ALL_PROXY sets a proxy that cannot be used as it is, socks5://…: run pip install 'httpx",
     ),
     (
         {},
         {"all_proxy": f"socks://user:{PASSWORD}@proxy.example:1080"},
-        "all_proxy names a proxy that cannot be used as it is, socks://…: write it as socks5://… and run pip",
+        "all_proxy sets a proxy that cannot be used as it is, socks://…: write it as socks5://… and run pip",
     ),
     ({}, {"HTTPS_PROXY": f"ftp://user:{PASSWORD}@proxy.example"}, "ftp://…: write it as http://…, or unset"),
     pytest.param(
         {},
         {"SSL_CERT_FILE": "/gone/ca.pem"},
-        "The environment variable SSL_CERT_FILE names /gone/ca.pem, where",
+        "The environment variable SSL_CERT_FILE points to /gone/ca.pem, which",
         marks=HTTPX_READS_THE_FILE,
     ),
-    ({}, {"SSL_CERT_FILE": __file__}, "Correct it, or unset it."),
+    ({}, {"SSL_CERT_FILE": __file__}, "Correct the variable, or unset it."),
     (
         {},
         {"SSL_CERT_DIR": "/gone"},
-        "The environment variable SSL_CERT_DIR names /gone, where no certificates",
+        "The environment variable SSL_CERT_DIR points to /gone, which has no certificates",
     ),
     ({"host": "https://[v1.x]"}, {}, "No connection can be made with these settings"),
 ]

@@ -155,13 +155,13 @@ BAD = [
     ({"prompt": "A fox", "n": True}, "n=True"),
     ({"prompt": "A fox", "size": "17:3"}, "size='17:3'"),
     ({"prompt": "A fox", "resolution": "8K"}, "resolution='8K'"),
-    ({"text": "A fox", "colour": "red"}, "its keys are text, colour; say which one it is"),
+    ({"text": "A fox", "colour": "red"}, "its keys are text, colour. Say which one is the prompt"),
     ({"prompt": "A fox", "resolutoin": "4K"}, "'resolutoin' looks like resolution"),
     (
         {"prompt": "A fox", "image_urls": ["https://example.com/a.png"]},
         "'image_urls' looks like reference_images",
     ),
-    ({"prompt": "A fox", "Prompt": "A bear"}, "prompt is there twice"),
+    ({"prompt": "A fox", "Prompt": "A bear"}, "prompt appears twice"),
     ({"prompt": "A fox", "extra_body": {1: 2, "a": 3}}, "plain JSON"),
     ({"prompt": "A fox", "extra_body": {"n": 2}}, "extra_body={'n': 2}"),
     ({"prompt": "A fox", "reference_images": "http://"}, "reference_images='http://'"),
@@ -186,10 +186,10 @@ def test_a_bad_item_is_refused_before_anything_is_paid(
 @pytest.mark.parametrize(
     ("items", "says"),
     [
-        ([], "there is no item"),
-        ({"prompt": "A fox"}, "a list of prompts and dicts is needed"),
-        (7, "a list of prompts and dicts is needed"),
-        ("A fox", "ending .jsonl, .ndjson, .csv"),
+        ([], "there are no items"),
+        ({"prompt": "A fox"}, "a list of prompts and dicts, a DataFrame, or a file is needed"),
+        (7, "a list of prompts and dicts, a DataFrame, or a file is needed"),
+        ("A fox", "ends in one of .jsonl, .ndjson, .csv"),
         ("['A fox']", "render_template_as_native_obj"),
     ],
 )
@@ -203,11 +203,11 @@ def test_what_are_no_items(emulator: Any, tmp_path: Path, items: Any, says: str)
     [
         ("items.jsonl", b'"A fox"\n{"prompt":', "line 2 is not JSON"),
         ("items.jsonl", b'"\xe9"', "it cannot be read"),
-        ("items.jsonl", b"\n", "there is no item"),
-        ("items.csv", b"prompt,n\nA fox\n", "line 2 has not as many cells"),
-        ("items.csv", b"prompt,n\nA fox,1,2\n", "line 2 has not as many cells"),
+        ("items.jsonl", b"\n", "there are no items"),
+        ("items.csv", b"prompt,n\nA fox\n", "line 2 has a different number of cells"),
+        ("items.csv", b"prompt,n\nA fox,1,2\n", "line 2 has a different number of cells"),
         ("items.csv", b"prompt,n\nA fox,two\n", "item 0: n='two'"),
-        ("items.csv", b"", "there is no item"),
+        ("items.csv", b"", "there are no items"),
     ],
 )
 def test_files_that_are_no_items(emulator: Any, tmp_path: Path, name: str, content: bytes, says: str) -> None:
@@ -272,7 +272,7 @@ def test_refused_when_the_dag_is_parsed(arguments: dict[str, Any], says: str) ->
         ({"items": [{"id": "sku-7", "prompt": "A fox", "n": 0}]}, "item 'sku-7': n=0"),
         ({"items": ["A fox"], "size": "4:3"}, "item 0: size='4:3'"),
         ({"items": [{"id": "a", "prompt": "A fox"}, {"id": "a", "prompt": "A bear"}]}, "the same id"),
-        ({"items": ["A fox"], "file_name": "{id}.{format}"}, "every item needs one"),
+        ({"items": ["A fox"], "file_name": "{id}.{format}"}, "every item needs an id"),
     ],
 )
 def test_items_in_the_dag_are_refused_when_it_is_parsed(arguments: dict[str, Any], says: str) -> None:

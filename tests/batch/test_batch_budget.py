@@ -23,7 +23,7 @@ def test_a_batch_stops_at_its_limit_and_goes_on_with_a_higher_one(emulator: Any,
     with pytest.raises(exceptions.GptImgCostLimitError) as error:
         batch.attempt()
     said = str(error.value)
-    assert "max_cost_usd=0.05 is reached: 0.045 USD are spent" in said
+    assert "max_cost_usd=0.05 is reached: 0.045 USD has been spent" in said
     assert "3 of 5 items are stored, 0 failed, 2 were not submitted" in said
     assert len(submissions(emulator)) == len(batch.pictures()) == 3
     batch.arguments["max_cost_usd"] = 1

@@ -69,7 +69,7 @@ def test_a_corrected_row_is_all_that_is_paid(
     assert (second["completed"], second["failed"], second["kept"]) == (40, 0, 39)
     assert len(submissions(emulator)) == emulator.ledger()["requests"]["submit"] == 40
     said = capsys.readouterr().out
-    assert "Of 40 items, 39 are there already (39 of them from before the Clear)" in said
+    assert "Of 40 items, 39 are already stored (39 of them from before the Clear)" in said
     assert "to be made: 1." in said
     after = generations(batch)
     assert {name: made for name, made in after.items() if name != "sku-17"} == {
@@ -90,7 +90,7 @@ def test_rows_that_are_inserted_moved_and_removed(
     result = batch.attempt()
     assert (result["total"], result["completed"], result["kept"]) == (4, 4, 3)
     assert len(submissions(emulator)) == 5
-    assert "made before and no longer wanted: 1." in capsys.readouterr().out
+    assert "made before and no longer needed: 1." in capsys.readouterr().out
     after = generations(batch)
     assert list(after) == ["new", "elk", "fox", "owl"]
     assert all(after[name] == before[name] for name in ("elk", "fox", "owl"))
@@ -171,7 +171,7 @@ def test_names_that_no_item_has_are_said(
 ) -> None:
     batch = BatchTask(tmp_path, {"items": named(fox="A fox"), "remake": "fox, foxx, 7"})
     batch.attempt()
-    assert "passed over: '7', 'foxx'" in capsys.readouterr().out
+    assert "They are ignored: '7', 'foxx'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("again", [None, ["fox", "bear"]])

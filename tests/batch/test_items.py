@@ -94,7 +94,7 @@ def test_what_is_only_passed_on_is_said_and_changes_no_identity(tmp_path: Path) 
     after = listed([{"prompt": "A fox", "price": 2}])
     assert before[0].digest == after[0].digest
     notes = check(items_of(PRODUCTS, OURS)).notes
-    assert notes == ["Only passed on to the manifest, as row: price, colour."]
+    assert notes == ["These columns are only copied to the manifest, as row: price, colour."]
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,14 @@ def test_one_column_may_be_two_things() -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "says"),
     [
-        ("sku,text\nA,A fox\n", None, "there is no prompt, its columns are sku, text; say which one it is"),
-        ("sku,text\nA,A fox\n", {"prompt": "txt"}, "it has no column 'txt', which columns= names"),
-        ("prompt,Prompt \nA,B\n", None, "the column 'Prompt' is there twice"),
-        ("prompt,price,price\nA,1,2\n", None, "the column 'price' is there twice"),
+        (
+            "sku,text\nA,A fox\n",
+            None,
+            "there is no prompt; its columns are sku, text. Say which one is the prompt",
+        ),
+        ("sku,text\nA,A fox\n", {"prompt": "txt"}, "columns= names 'txt', but there is no such column"),
+        ("prompt,Prompt \nA,B\n", None, "the column 'Prompt' appears twice"),
+        ("prompt,price,price\nA,1,2\n", None, "the column 'price' appears twice"),
         ("A fox\nA bear\n", None, "its columns are A fox"),
     ],
 )
@@ -146,14 +150,14 @@ def test_a_table_without_the_columns_is_refused(table: Any) -> None:
 
 
 def test_a_table_with_a_column_twice_is_refused() -> None:
-    assert "'prompt' is there twice" in refused(pandas.DataFrame([["a", "b"]], columns=["prompt", "prompt"]))
+    assert "'prompt' appears twice" in refused(pandas.DataFrame([["a", "b"]], columns=["prompt", "prompt"]))
 
 
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
         ("text", "a dict of names is needed"),
-        ({"prmpt": "text"}, "'prmpt' is none of prompt, size"),
+        ({"prmpt": "text"}, "'prmpt' is not one of prompt, size"),
         ({"prompt": 7}, "the name of a column or key, or None"),
         ({"prompt": " "}, "the name of a column or key, or None"),
         ({"prompt": None}, "every item needs a prompt"),
@@ -370,10 +374,10 @@ def test_items_that_ask_for_the_same_are_warned_of() -> None:
         ["A fox", {"id": "b", "prompt": "A bear"}, "A fox", {"id": "a", "prompt": "A fox"}, "A fox"]
     )
     assert said is not None
-    assert "3 items ask for the same as an item before them, such as item 2 for what item 0 does" in said
+    assert "3 items repeat an earlier item, such as item 2, which asks for the same as item 0" in said
     said = warning([{"id": 1, "prompt": "A fox"}, {"id": 2, "prompt": "A fox"}])
     assert said is not None
-    assert "item '2' for what item '1' does" in said
+    assert "item '2', which asks for the same as item '1'" in said
 
 
 def test_messages_name_an_item_by_its_id() -> None:
@@ -382,7 +386,7 @@ def test_messages_name_an_item_by_its_id() -> None:
     message = checked.refusal().message
     assert "3 of 4 items are not allowed: item 'sku-7': n='2' is not" in message
     assert "item 2: n='2'" in message
-    assert "item 'SKU\\n8': prompt=None is not allowed: there is no prompt, its keys are id" in message
+    assert "item 'SKU\\n8': prompt=None is not allowed: there is no prompt; its keys are id" in message
 
 
 def test_files_that_are_named_by_ids_need_them() -> None:

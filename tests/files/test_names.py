@@ -39,18 +39,18 @@ def test_patterns(pattern: str | None, map_index: int, expected: list[str]) -> N
 @pytest.mark.parametrize(
     ("pattern", "says"),
     [
-        ("", "a text is needed"),
-        (7, "a text is needed"),
+        ("", "a string is needed"),
+        (7, "a string is needed"),
         ("../{index}", "a name below output_path"),
         ("/abs/{index}", "a name below output_path"),
         ("a//{index}", "a name below output_path"),
         ("a\\{index}", "a name below output_path"),
         ("a\n{index}", "a name below output_path"),
-        ("{index", "in braces only"),
-        ("{}", "in braces only"),
-        ("{prompt}", "in braces only"),
-        ("{index.real}", "in braces only"),
-        ("{task_id.__class__}", "in braces only"),
+        ("{index", "only these names may be in braces"),
+        ("{}", "only these names may be in braces"),
+        ("{prompt}", "only these names may be in braces"),
+        ("{index.real}", "only these names may be in braces"),
+        ("{task_id.__class__}", "only these names may be in braces"),
     ],
 )
 def test_what_is_no_name_is_refused(pattern: object, says: str) -> None:

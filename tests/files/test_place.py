@@ -62,7 +62,7 @@ def test_what_exists_under_its_literal_name_is_meant_literally(tmp_path: Path) -
 
 
 def test_a_host_in_a_file_uri_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="an absolute path must follow"):
+    with pytest.raises(ValueError, match="must be followed by an absolute path"):
         Place.of("file://data/pictures")
 
 
@@ -89,7 +89,7 @@ def test_a_name_of_all_the_bytes_there_are_can_be_put(tmp_path: Path) -> None:
     target.check_name()
     target.put(source)
     assert target.read() == b"whole"
-    with pytest.raises(ValueError, match="has 256 bytes, a name has at most 255"):
+    with pytest.raises(ValueError, match="has 256 bytes, but a name can have at most 255"):
         (Place.of(tmp_path) / ("x" * 256)).check_name()
     with pytest.raises(ValueError, match="surrogates"):
         (Place.of(tmp_path) / "\ud800").check_name()
@@ -153,12 +153,12 @@ def test_folders_in_every_shape_people_have(emulator: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"file_name": "x" * 251}, "has 256 bytes, a name has at most 255"),
+        ({"file_name": "x" * 251}, "has 256 bytes, but a name can have at most 255"),
         ({"file_name": "日" * 84}, "has 257 bytes"),
         ({"output_path": "/data/" + "x" * 256}, "has 256 bytes"),
         ({"output_path": "/data/a\nb"}, "line break"),
         ({"output_path": "/data/a\0b"}, "control character"),
-        ({"output_path": "file://data/x"}, "an absolute path must follow"),
+        ({"output_path": "file://data/x"}, "must be followed by an absolute path"),
         ({"output_path": Path("pictures")}, "an absolute path or a URI is needed"),
     ],
 )

@@ -88,8 +88,8 @@ def test_files_are_paths_uris_and_results(red: Path) -> None:
         ("None", "it is empty"),
         ("['https://a.example/1.png']", "render_template_as_native_obj"),
         ("data:image/png;base64,AAAA", "no base64 and no data URIs"),
-        (f"{URL}\n{URL}", "there is a line break in it: give several as a list"),
-        ("/data/1.png\n/data/2.png", "no file is called so; there is a line break in it"),
+        (f"{URL}\n{URL}", "it contains a line break: give several as a list"),
+        ("/data/1.png\n/data/2.png", "no file has this name; it contains a line break"),
         ({"prompt": "x"}, "with urls, uri or url"),
         ({"generation_id": "task_img_1", "status": "queued", "urls": []}, "task_img_1 was queued"),
     ],
@@ -106,7 +106,7 @@ def test_what_is_no_reference_is_refused(given: Any, says: str) -> None:
     ("content", "says"),
     [
         (b"", "is empty"),
-        (b"<html>no picture</html>", "begins b'<html>no picture'"),
+        (b"<html>no picture</html>", "begins with b'<html>no picture'"),
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", "WebP or GIF picture is needed"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * (10 * 1024 * 1024), "more than 10485760 bytes"),
     ],
@@ -266,4 +266,4 @@ def test_uploading_a_url_is_a_mistake(emulator: Any) -> None:
     with pipeline.tasks():
         GptImgUploadOperator(task_id="uploaded", files=URL)
     assert pipeline.run() == "failed"
-    assert "this is a URL already" in str(pipeline.errors[0])
+    assert "this is already a URL" in str(pipeline.errors[0])

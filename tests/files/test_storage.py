@@ -87,7 +87,7 @@ def test_bad_answers_leave_nothing_behind(gptimg_emulator: Any, url: str, tmp_pa
 
 
 def test_a_picture_of_another_size_is_refused(gptimg_emulator: Any, url: str, tmp_path: Path) -> None:
-    with pytest.raises(ApiError, match="1536x1024 pixels, 1024x1024 were asked for"):
+    with pytest.raises(ApiError, match="1536x1024 pixels, but 1024x1024 was requested"):
         storage(gptimg_emulator, tmp_path, size=(1024, 1024)).store(0, url)
     assert list(tmp_path.iterdir()) == []
 
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_nothing_behind(gptimg_emulator: Any, url: str, tmp_p
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limited[1]))
     try:
-        with pytest.raises(ApiError, match="No room for a temporary copy") as failed:
+        with pytest.raises(ApiError, match="There is no space for a temporary copy") as failed:
             storage(gptimg_emulator, tmp_path).store(0, url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limited)
@@ -324,7 +324,7 @@ def test_a_drop_now_and_then_is_no_download() -> None:
         yield Fetched(200, {}, iter([b"."] * 1000))
 
     settings = Settings(base_url="http://127.0.0.1:1", api_key="sk-test")
-    with pytest.raises(ApiError, match="was not there after 600 s, only 7 bytes") as late:
+    with pytest.raises(ApiError, match=r"did not arrive within 600 s\. Only 7 bytes") as late:
         download(fetch, "http://127.0.0.1:1/x.png", settings, io.BytesIO(), clock=lambda: next(moments))
     assert late.value.kind is Kind.DOWNLOAD
 

@@ -98,4 +98,4 @@ def test_a_batch_of_another_iteration_is_not_shown(site: Pages, tmp_path: Path) 
     change_result(DAG_ID, "body.many", 1, manifest=theirs.as_uri())
     page = site.get(f"{site.run}/tasks/body.many")
     assert list(shown(page)) == ["A bear 0"]
-    assert "not the task&#39;s own" in page.text
+    assert "does not belong to the task" in page.text

@@ -54,11 +54,11 @@ def test_nobody_elses(batch: BatchTask, place: Place) -> None:
         shown = task_cards.card_page([one], NOW)
         assert shown.cards == []
         assert shown.progress is None
-        assert "not the task's own" in str(shown.problem)
+        assert "does not belong to the task" in str(shown.problem)
         with pytest.raises(Gone):
             task_cards.card_at(one, 0, 0, NOW)
     for look in (task_cards.item_count, task_cards.progress):
-        with pytest.raises(Gone, match="not the task's own"):
+        with pytest.raises(Gone, match="does not belong to the task"):
             look(under_way)
 
 
@@ -66,7 +66,7 @@ def test_of_a_run_long_ago_the_connection_is_one_of_those_of_other_runs(batch: B
     long_ago: dict[str, Any] = {"fields": {}, "other_conn_ids": frozenset({"another", CONN_ID})}
     assert len(shown(batch, THEIRS, **long_ago)) == 4
     for place in OTHERS:
-        with pytest.raises(Gone, match="not the task's own"):
+        with pytest.raises(Gone, match="does not belong to the task"):
             shown(batch, place, **long_ago)
     with pytest.raises(Gone, match="no longer knows which connection"):
         shown(batch, THEIRS, fields={})
@@ -89,5 +89,5 @@ def test_an_address_that_could_mean_another_file_is_not_read(tmp_path: Path, nam
     own = manifest(tmp_path, [{"request": {"prompt": "a"}}])["manifest"].rpartition("/")[2]
     uri = f"s3://bucket/{name.format(theirs='theirs.jsonl', own=own)}"
     assert own in uri
-    with pytest.raises(Gone, match="not the task's own"):
+    with pytest.raises(Gone, match="does not belong to the task"):
         task_cards.cards(task(place=PLACE, result={"manifest": uri, "completed": 1}), NOW)

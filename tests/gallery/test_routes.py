@@ -65,7 +65,7 @@ def test_one_batch_that_cannot_be_read_hides_no_other(site: Pages) -> None:
     change_result(DAG_ID, "batches", 1, manifest="s3://elsewhere/theirs.jsonl")
     for address in (site.run, f"{site.run}/tasks/batches"):
         page = site.get(address).text
-        assert "not the task&#39;s own" in page
+        assert "does not belong to the task" in page
         assert 'alt="A bear"' in page
         assert 'alt="A hen"' in page
         assert 'alt="An owl"' not in page
@@ -77,7 +77,7 @@ def test_of_a_run_whose_fields_airflow_keeps_no_more(site: Pages) -> None:
     page = site.get(f"{site.run}/tasks/batches", map_index="0").text
     assert 'alt="A bear"' in page
     change_result(DAG_ID, "batches", 0, manifest="s3://elsewhere/theirs.jsonl")
-    assert "not the task&#39;s own" in site.get(f"{site.run}/tasks/batches", map_index="0").text
+    assert "does not belong to the task" in site.get(f"{site.run}/tasks/batches", map_index="0").text
 
 
 def test_any_day_has_an_answer(site: Pages) -> None:

@@ -112,7 +112,7 @@ def test_a_file_that_is_gone_is_not_needed_for_what_is_paid() -> None:
     decision = gone(cases.UNFINISHED)
     assert (decision.action, decision.receipt) == (Action.ATTACH, cases.PAID)
     assert decision.fingerprint == cases.FOX
-    assert decision.notes == ("It is gone. Going on with what an earlier attempt submitted.",)
+    assert decision.notes == ("It is gone. The task continues with the generation of an earlier attempt.",)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_the_log_says_what_is_left_behind() -> None:
     cleared = decide(on(cases.STORED, cases.CLEAR, record=cases.GIVEN, xcom_keys=cases.HANDED_ON))
     assert cleared.left_series == "0"
     assert "succeeded before it was cleared" in cleared.notes[0]
-    assert f"Generation {cases.PAID.generation_id} is left" in cleared.notes[0]
+    assert f"Generation {cases.PAID.generation_id} stays as it is" in cleared.notes[0]
     changed = decide(on(cases.STORED, cases.RETRY, record=cases.UNFINISHED, fingerprint=cases.BEAR))
     assert f"since generation {cases.PAID.generation_id} was paid for" in changed.notes[0]
     unknown = decide(on(cases.BLIND, cases.CLEAR))
-    assert "Nothing tells whether the task had succeeded" in unknown.notes[-1]
+    assert "It is unknown whether the task had succeeded" in unknown.notes[-1]
     assert decide(cases.STORED).notes == decide(cases.BLIND).notes == ()

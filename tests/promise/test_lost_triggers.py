@@ -96,5 +96,5 @@ def test_a_connection_that_breaks_meanwhile_is_said_with_the_generation(
     ending = run("deferred", script, monkeypatch)
     assert looked
     assert isinstance(ending.error, exceptions.GptImgValidationError)
-    assert "holds characters no key has" in str(ending.error)
-    assert f"[generation {GENERATION_ID}: accepted and billed; once this is mended" in str(ending.error)
+    assert "contains characters that no API key has" in str(ending.error)
+    assert f"[generation {GENERATION_ID}: accepted and billed; once the problem is fixed" in str(ending.error)

@@ -343,7 +343,7 @@ def test_what_is_remembered_but_unknown_to_the_service_is_looked_up_by_business_
     story, told = submitted(*NOT_FOUND, task(ordinal=2), fresh=False, known=KNOWN)
     assert looked_up(story) == ["task_9"] * 5 + ["af-x-2"]
     assert (posts(story), story.result.generation.id) == ([], "task_2")
-    assert "task_9 is remembered" in told[0]
+    assert "task_9 is recorded" in told[0]
 
 
 @pytest.mark.parametrize("over", OVER[1:])
@@ -381,7 +381,7 @@ def test_a_refusal_says_nothing_of_the_lost_submission_before_it(refused: Answer
     story, _ = submitted(no_answer(), *NOT_FOUND, refused)
     assert posts(story) == ["af-x-1", "af-x-1"]
     assert story.kind is Kind.AMBIGUOUS
-    assert "af-x-1 was refused then" in str(story.error)
+    assert "The next submission of af-x-1 was refused" in str(story.error)
     assert "A retry of the task looks again" in str(story.error)
 
 
@@ -434,7 +434,7 @@ def test_a_minute_after_it_was_submitted_what_is_unknown_is_gone() -> None:
 
     story, told = submitted(then=answer, fresh=False, known=YOUNG)
     assert posts(story) == ["af-x-1"]
-    assert "task_9 is remembered" in told[0]
+    assert "task_9 is recorded" in told[0]
     assert 55 <= [at for at, request in story.sent if "af-x" in request.path][0] <= 65  # noqa: RUF015
 
 

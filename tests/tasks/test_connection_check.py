@@ -58,7 +58,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
         (10.0, True, " 10 USD"),
         (12345678.25, True, " 12,345,678.25 USD"),
         (0.005, True, " 0.005 USD"),
-        (0.0, False, "Top up the account; the API key is right. Details: the key's quota is 0 USD"),
+        (0.0, False, "Top up the account; the API key is correct. Details: the key's quota is 0 USD"),
     ],
 )
 def test_the_balance(gptimg_emulator: Any, check: Check, balance: float, works: bool, says: str) -> None:
@@ -83,19 +83,29 @@ REFUSED = http(b'{"success": false, "message": "unknown key"}')
 BALANCES = [
     (money(2.0), money(10.0), True, ". Balance: 10 USD; the key's quota is 2 USD."),
     (money(None), money(10.0), True, ". Balance: 10 USD; the key's quota is unlimited."),
-    (money(2.0), money(None), True, ". The service tells no money of the account; the key's quota is 2 USD."),
-    (money(2.0), NOT_SERVED, True, ". The service tells no money of the account; the key's quota is 2 USD."),
-    (money(None), NOT_SERVED, True, "no money of the account; the key's quota is unlimited."),
+    (
+        money(2.0),
+        money(None),
+        True,
+        ". The service does not report the account's balance; the key's quota is 2 USD.",
+    ),
+    (
+        money(2.0),
+        NOT_SERVED,
+        True,
+        ". The service does not report the account's balance; the key's quota is 2 USD.",
+    ),
+    (money(None), NOT_SERVED, True, "does not report the account's balance; the key's quota is unlimited."),
     (
         money(None),
         money(0.0),
         False,
-        ". Top up the account; the API key is right. Details: the key's quota is ",
+        ". Top up the account; the API key is correct. Details: the key's quota is ",
     ),
-    (money(None), money(0.0), False, "unlimited, the account's money is 0 USD."),
-    (money(2.0), money(-0.5), False, ". Top up the account; the API key is right."),
+    (money(None), money(0.0), False, "unlimited, the account's balance is 0 USD."),
+    (money(2.0), money(-0.5), False, ". Top up the account; the API key is correct."),
     (money(0.0), money(10.0), False, ". Raise its limit there, or use another key."),
-    (money(0.0), NOT_SERVED, False, ". Top up the account; the API key is right."),
+    (money(0.0), NOT_SERVED, False, ". Top up the account; the API key is correct."),
     # A site that shows yuan.
     (money(None), money(10.0, remain_balance=72.0), True, ". Balance: 10 USD;"),
 ]
@@ -123,17 +133,17 @@ def test_a_key_that_is_answered_success_false_is_a_bad_key(check: Check) -> None
 def test_names_in_the_extra_that_mean_nothing_are_told(gptimg_emulator: Any, check: Check) -> None:
     works, message = check(gptimg_emulator.base_url, time_out=5, timeout=5, rate_limit="vip")
     assert works
-    assert message.endswith("is no setting, and is ignored: rate_limit, time_out.")
+    assert message.endswith("has unknown settings, which are ignored: rate_limit, time_out.")
 
 
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        ("sk-invalid-1", 'does not know it. Copy it again, whole, into the field "API key".'),
-        ("no-key-at-all", 'does not know it. Copy it again, whole, into the field "API key".'),
-        ("sk-broke-1", "Top up the account; the API key is right. Details: the key's quota is 0 USD"),
+        ("sk-invalid-1", 'does not know it. Copy the whole key again into the field "API key".'),
+        ("no-key-at-all", 'does not know it. Copy the whole key again into the field "API key".'),
+        ("sk-broke-1", "Top up the account; the API key is correct. Details: the key's quota is 0 USD"),
         ("", 'Field "API key": The connection has no API key'),
-        ("sk-a b", 'Field "API key": The connection\'s API key (its password) holds characters'),
+        ("sk-a b", 'Field "API key": The connection\'s API key (its password) contains characters'),
         ("***", "Airflow sent *** instead of the API key"),
     ],
 )
@@ -147,13 +157,13 @@ def test_keys_that_do_not_work(gptimg_emulator: Any, check: Check, key: str, rea
 ERROR = b'{"error": {"code": "some_code", "message": "what the service says"}}'
 PAGE = b"<!doctype html><title>Sign in to the guest network</title>"
 ANSWERS = {
-    "401": (http(ERROR, "401 Unauthorized"), 'Copy it again, whole, into the field "API key".'),
+    "401": (http(ERROR, "401 Unauthorized"), 'Copy the whole key again into the field "API key".'),
     "402": (http(ERROR, "402 Payment Required"), "No balance left at"),
     "403": (http(ERROR, "403 Forbidden"), "refuses this API key or this machine"),
-    "429": (http(ERROR, "429 Slow", Retry_After="600"), "Too many calls of this account"),
-    "500": (http(ERROR, "500 Oops"), "has trouble of its own"),
-    "502 page": (http(PAGE, "502 Bad Gateway"), "has trouble of its own"),
-    "503": (http(ERROR, "503 Busy", Retry_After="600"), "has trouble of its own"),
+    "429": (http(ERROR, "429 Slow", Retry_After="600"), "This account is making too many calls"),
+    "500": (http(ERROR, "500 Oops"), "has a problem. Change nothing"),
+    "502 page": (http(PAGE, "502 Bad Gateway"), "has a problem. Change nothing"),
+    "503": (http(ERROR, "503 Busy", Retry_After="600"), "has a problem. Change nothing"),
     "404 page": (
         http(PAGE, "404 Not Found"),
         "another website answers there, or a login page. Check the fie",
@@ -165,7 +175,7 @@ ANSWERS = {
     "redirect": (http(b"", "302 Found", Location="https://login.example/"), "https://login.example/"),
     "407": (
         http(b"", "407 Proxy"),
-        "The proxy wants a name and a password.",
+        "The proxy requires a user name and a password.",
     ),
     "not HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "No connection to http://127.0.0.1"),
     "key in it": (http(KEY.encode() * 3), 'Check the field "Base URL"'),
@@ -188,7 +198,7 @@ def test_a_service_that_breaks_off(check: Check) -> None:
     with raw_service(resets()) as service:
         works, message = check(service.url)
     assert not works
-    assert 'or it broke off. Check the field "Base URL"' in message
+    assert 'or the connection was lost. Check the field "Base URL"' in message
 
 
 def test_a_service_that_does_not_answer(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,14 +213,16 @@ def test_a_service_that_does_not_answer(check: Check, monkeypatch: pytest.Monkey
 def test_nobody_listens(check: Check, capfd: pytest.CaptureFixture[str]) -> None:
     works, message = check("http://127.0.0.1:1")
     assert not works
-    assert message.startswith("Nothing listens at http://127.0.0.1:1. Check address and port in the field")
+    assert message.startswith(
+        "Nothing is listening at http://127.0.0.1:1. Check the address and port in the field"
+    )
     assert message in "".join(capfd.readouterr())  # also in the log: the page shows it for seconds only
 
 
 def test_a_name_that_nobody_knows(check: Check) -> None:
     works, message = check("https://no-such-host.invalid")
     assert not works
-    assert message.startswith("Unknown name: https://no-such-host.invalid.")
+    assert message.startswith("Unknown host name: https://no-such-host.invalid.")
     assert 'the field "Base URL"' in message
 
 
@@ -291,7 +303,7 @@ def test_certificates_of_the_environment_that_are_gone(check: Check, monkeypatch
     works, message = check("https://127.0.0.1:1")
     assert not works
     assert message.startswith(
-        "The environment variable SSL_CERT_FILE names /gone/ca.pem, where no certificates"
+        "The environment variable SSL_CERT_FILE points to /gone/ca.pem, which has no certificates"
     )
 
 
@@ -305,9 +317,9 @@ def test_a_proxy_of_the_environment_that_cannot_be_used(
     monkeypatch.setenv("ALL_PROXY", f"{kind}://user:{PASSWORD}@127.0.0.1:1")
     works, message = check("https://service.example")
     assert not works
-    assert message.startswith("The environment variable ALL_PROXY names a proxy that cannot be used as it is")
+    assert message.startswith("The environment variable ALL_PROXY sets a proxy that cannot be used as it is")
     assert help_ in message
-    assert "or unset it" in message
+    assert "or unset the variable" in message
     assert "Proxy URL" not in message  # an empty field is not the reason
 
 
@@ -318,11 +330,11 @@ def test_proxies_that_do_not_work(check: Check) -> None:
         for host in ("https://service.example", "http://service.example"):
             works, message = check(host, proxy=f"{secret}:{port}", allow_insecure_http=True)
             assert not works
-            assert message.startswith("The proxy wants a name and a password.")
+            assert message.startswith("The proxy requires a user name and a password.")
     works, message = check("https://service.example", proxy=f"{secret}:1")
     assert not works
     assert message.startswith(
-        'Nothing listens at the proxy. Check address and port in the field "Proxy URL".'
+        'Nothing is listening at the proxy. Check the address and port in the field "Proxy URL".'
     )
     works, message = check("https://service.example", proxy=f"socks5://user:{PASSWORD}@127.0.0.1:1")
     assert not works

@@ -70,7 +70,7 @@ def test_a_picture_of_another_size_than_promised_is_refused(emulator: Any, tmp_p
     assert pipeline.run() == "failed"
     (error,) = pipeline.errors
     assert isinstance(error, exceptions.GptImgDownloadError)
-    assert "1024x1024 pixels, 1536x1024" in str(error)
+    assert "1024x1024 pixels, but 1536x1024" in str(error)
     assert generation.id in str(error)
     assert names(tmp_path) == []
 
@@ -180,7 +180,7 @@ def test_a_value_that_was_written_so_names_no_template(emulator: Any) -> None:
     ("given", "says"),
     [
         ("{{ {'generation_id': 'task_img_1'} }}", "the text of a dict or list"),
-        ("{{ none }}", "generation_id='None' is not allowed: it came out as nothing"),
+        ("{{ none }}", "generation_id='None' is not allowed: it came out empty"),
     ],
 )
 def test_a_text_that_is_no_id_is_refused(emulator: Any, tmp_path: Path, given: str, says: str) -> None:

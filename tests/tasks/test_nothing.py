@@ -22,7 +22,7 @@ from airflow_provider_gptimg.tasks.templates import templates_named
 from tests.support.pipelines import Pipeline, generate
 
 PICTURE = "https://files.example/photo.png"
-SAYS = "is not allowed: it came out as nothing"
+SAYS = "is not allowed: it came out empty"
 
 
 def made(emulator: Any) -> int:

@@ -111,7 +111,8 @@ def test_fewer_images_than_asked_for_are_counted() -> None:
     few = result_of(generation(3), four)
     assert few["missing"] == 1
     assert shortfall(few) == (
-        "Generation a is completed with 3 image(s), 1 fewer than asked for. The result has what there is."
+        "Generation a is completed with 3 image(s), 1 fewer than requested. "
+        "The result has the images that exist."
     )
     assert result_of(generation(5), four)["missing"] == 0
     assert result_of(generation(0, "queued"), four)["missing"] == 0
@@ -125,7 +126,7 @@ def test_fewer_images_than_asked_for_are_a_success_and_a_warning(
 ) -> None:
     ending = run("native", Script(status=[completed()]), monkeypatch)  # asks for two
     assert (ending.state, ending.urls, ending.result["missing"]) == ("success", [URL], 1)
-    assert "with 1 image(s), 1 fewer than asked for" in "".join(capfd.readouterr())
+    assert "with 1 image(s), 1 fewer than requested" in "".join(capfd.readouterr())
 
 
 def test_an_error_inside_a_success_is_that_error(monkeypatch: pytest.MonkeyPatch) -> None:

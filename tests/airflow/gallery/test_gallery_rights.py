@@ -62,7 +62,7 @@ def test_the_manifest_of_another_task_is_not_shown(site: Site) -> None:
     site.replace_result("posters", theirs, 1)
     try:
         page = site.get(f"{RUN}/tasks/posters?map_index=1").text
-        assert "not the task&#39;s own" in page
+        assert "does not belong to the task" in page
         assert "no. 1" not in page
         assert site.get(f"{RUN}/tasks/posters/1/pictures/0/0").status_code == 404
     finally:
