@@ -84,6 +84,7 @@ def test_the_quickstart_works(tmp_path: Path, gptimg_emulator: Any) -> None:
     assert "Connection success!" in shell.run(check)
     [run] = typed(QUICKSTART, "dags test")
     said = shell.run(run)
+    assert "Traceback" not in said
     [submission] = gptimg_emulator.ledger()["submissions"]
     assert f"['{gptimg_emulator.base_url}/files/results/{submission['id']}/0.png']" in said
     assert submission["status"] == "completed"
