@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS = 2
 
 EAGER = {
     # The defaults suit thousands of DAGs on many machines; one small DAG should not wait for them.
-    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.4",
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "1",

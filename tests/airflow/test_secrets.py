@@ -109,7 +109,7 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """A run in an Airflow of its own, that logs at DEBUG."""
     home, hidden, key = tmp_path_factory.mktemp("secrets"), Secrets(), fernet_key()
-    options = ["--latency-median", "2", "--latency-sigma", "0.1", "--rate-limit", "off"]
+    options = ["--latency-median", "4", "--latency-sigma", "0.1", "--rate-limit", "off"]
     with EmulatorProcess(tmp_path_factory.mktemp("emulator") / "emulator.log", *options) as emulator:
         Remote(emulator.url).faults(
             [

@@ -88,8 +88,8 @@ if HAS_HUMAN_INPUT:
             images=[posters.output, batch.output],
             mode="choose",
             defaults=[1, 3],
-            response_timeout=timedelta(seconds=1),
+            response_timeout=timedelta(seconds=20),
         )
-        GptImgReviewOperator(task_id="never", images=posters.output, response_timeout=timedelta(seconds=1))
+        GptImgReviewOperator(task_id="never", images=posters.output, response_timeout=timedelta(seconds=20))
         GptImgReviewOperator.partial(task_id="each").expand(images=posters.output)
         GptImgReviewOperator(task_id="too_few", images=posters.output, mode="choose", least=4)
