@@ -3,13 +3,16 @@
 All variants use one Airflow (on PostgreSQL if it is installed, else on SQLite), against the emulator in a
 separate process: images of 8 s and of 20 s (median; log-normal, sigma 0.25), without rate limit. Cold is a
 triggerer that has just started, warm is the same one afterwards. Single tasks run one after the other, the
-mapped ones at once. Looks are status queries per image.
+mapped ones at once. Looks are status queries per image. Starts are worker starts per task, from the log of
+the API server. The batch is one task with many images, at the default rate limit. It is late from the finish
+of its last image.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -26,8 +29,19 @@ from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
 
 DAGS = Path(__file__).parent / "dags" / "lateness.py"
-VARIANTS = ("by_default", "stored", "resumed", "on_worker")
-HEAD = ("variant", "image s", "triggerer", "tasks", "late p50 s", "late p95 s", "looks an image", "failed")
+VARIANTS = ("by_default", "stored", "resumed", "on_worker", "batch")
+HEAD = (
+    "variant",
+    "image s",
+    "triggerer",
+    "tasks",
+    "late p50 s",
+    "late p95 s",
+    "looks an image",
+    "starts a task",
+    "failed",
+)
+STARTED = re.compile(r"path=/execution/task-instances/[0-9a-f-]+/run ")
 SIGMA = 0.25
 STARTUP = 15.0
 """Seconds until a new triggerer surely takes triggers."""
@@ -39,6 +53,7 @@ def main(arguments: list[str]) -> bool:
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="measure only this one")
     parser.add_argument("--seconds", type=float, action="append", help="seconds an image takes")
     parser.add_argument("--mapped", type=int, default=24, help="mapped tasks at once")
+    parser.add_argument("--batch", type=int, default=1_000, help="images of the batch")
     parser.add_argument("--singles", type=int, default=3, help="single tasks, one after the other")
     options = parser.parse_args(arguments)
     with ExitStack() as resources:
@@ -59,6 +74,7 @@ def main(arguments: list[str]) -> bool:
                 extra_env={
                     **PATIENT,
                     "BENCHMARK_MAPPED": str(options.mapped),
+                    "BENCHMARK_BATCH": str(options.batch),
                     "BENCHMARK_OUTPUT": (home / "images").as_uri(),
                 },
             )
@@ -81,6 +97,9 @@ class Bench:
 
     def measure(self, variant: str, seconds: float, singles: int) -> None:
         """Measure a variant with images of one duration, cold and warm."""
+        if variant == "batch":
+            self._add(variant, seconds, "warm", variant, 1)
+            return
         if variant != "on_worker":
             self._restart_triggerer()
             self._add(variant, seconds, "cold", f"{variant}_single", 1)
@@ -96,18 +115,27 @@ class Bench:
 
     def _add(self, variant: str, seconds: float, heat: str, dag_id: str, runs: int) -> None:
         self.remote.reset()
-        self.remote.configure(latency_median=seconds, latency_sigma=SIGMA)
-        late, failed = [], 0
+        limit = "default" if variant == "batch" else "off"
+        self.remote.configure(latency_median=seconds, latency_sigma=SIGMA, rate_limit=limit)
+        late, failed, before = [], 0, self._starts()
         for _ in range(runs):
             run = self.stack.api.start_dag(dag_id)
-            failed += run.wait(600) != "success"
+            failed += run.wait(900) != "success"
             finish = {row["id"]: row["finishes_at"] for row in self.remote.ledger()["submissions"]}
             for task in run.tasks():
-                ended = pendulum.parse(task["end_date"])
+                ended = pendulum.parse(task["end_date"]).timestamp()  # type: ignore[union-attr]
+                if variant == "batch":
+                    late.append(ended - max(finish.values()))
+                    continue
                 generation_id = run.task(task["task_id"], task["map_index"]).xcom("generation_id")
-                late.append(ended.timestamp() - finish[generation_id])  # type: ignore[union-attr]
-        looks = self.remote.ledger()["requests"]["status"] / len(late)
+                late.append(ended - finish[generation_id])
+        ledger = self.remote.ledger()
+        looks = ledger["requests"]["status"] / len(ledger["submissions"])
         middle, tail = middle_and_tail(late) if len(late) > 1 else (late[0], late[0])
-        row = (variant, seconds, heat, f"{runs} x {len(late) // runs}", middle, tail, looks, failed)
+        tasks, starts = len(late), (self._starts() - before) / len(late)
+        row = (variant, seconds, heat, f"{runs} x {tasks // runs}", middle, tail, looks, starts, failed)
         self.rows.append(row)
         print(f"  {row}", flush=True)  # the table is printed only at the end
+
+    def _starts(self) -> int:
+        return len(STARTED.findall((self.stack.logs / "api-server.log").read_text(errors="replace")))

@@ -1,4 +1,4 @@
-"""A single image and many mapped ones, made in four ways."""
+"""A single image and many mapped ones, made in four ways; and a batch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_provider_gptimg.operators.batch import GptImgBatchOperator
 from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
 
 MAPPED = int(os.environ.get("BENCHMARK_MAPPED", "24"))
 OUTPUT = os.environ.get("BENCHMARK_OUTPUT", "file:///tmp/gptimg-bench")
+BATCH = int(os.environ.get("BENCHMARK_BATCH", "1000"))
 WAYS: dict[str, dict[str, Any]] = {
     "by_default": {},
     "stored": {"output_path": f"{OUTPUT}/"},
@@ -26,3 +28,10 @@ for way, options in WAYS.items():
             prompt=[f"a picture, number {number}" for number in range(MAPPED)]
         )
     globals().update({single.dag_id: single, mapped.dag_id: mapped})
+
+with DAG("batch", schedule=None):
+    GptImgBatchOperator(
+        task_id="draw",
+        items=[f"a picture, number {number}" for number in range(BATCH)],
+        output_path=f"{OUTPUT}/batch/",
+    )
