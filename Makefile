@@ -9,7 +9,7 @@ BIN := .venv/bin
 # The tests with a real Airflow share one, and mostly wait: `make test` runs the others beside them, in the
 # processor time that is left. Those others measure the coverage. To measure it in each process of Airflow too
 # takes half as much time again, and shows hardly a line more.
-PARALLEL ?= -n 2
+PARALLEL ?= -n 3
 
 export UV_PYTHON_DOWNLOADS := never
 export REPOSITORY_URL

@@ -48,7 +48,7 @@ class DagRun:
             state = self.state()
             return state if state in FINAL_RUN_STATES else None
 
-        return wait_until(probe, timeout, self.describe, interval=0.3)
+        return wait_until(probe, timeout, self.describe, interval=0.5)
 
     def tasks(self, task_id: str | None = None) -> list[dict[str, Any]]:
         """Return the API's description of every task instance, in order of task and map index."""
@@ -109,7 +109,7 @@ class RunTask:
             name = task_name(self.task_id, self.map_index)
             return f"{name} is in none of {sorted(wanted)}\n{self.run.describe()}"
 
-        return wait_until(probe, timeout, describe, interval=0.2)
+        return wait_until(probe, timeout, describe, interval=0.4)
 
     def clear(self, **options: Any) -> None:
         """Clear the task as a user does; options such as ``include_downstream=True`` pass through."""

@@ -31,9 +31,6 @@ COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 LOG_SERVERS = ("scheduler", "triggerer", "celery worker")
 
-RUN_PROVIDER_CODE = (*LOG_SERVERS, "standalone")
-"""Components to measure when tests run under coverage, which would only slow the others."""
-
 
 class AirflowStack:
     """Context manager: a running Airflow that a test or the demo has to itself.
@@ -78,7 +75,6 @@ class AirflowStack:
             connections=connections,
             extra_env=extra_env,
         )
-        self._unmeasured_env = {k: v for k, v in self._env.items() if not k.startswith("COVERAGE_")}
 
     @property
     def database_url(self) -> str:
@@ -147,10 +143,7 @@ class AirflowStack:
             name,
             command,
             self.logs / f"{name}.log",
-            env={
-                **(self._env if component in RUN_PROVIDER_CODE else self._unmeasured_env),
-                **(extra_env or {}),
-            },
+            env={**self._env, **(extra_env or {})},
             polite_signal=signal.SIGINT if component == "standalone" else signal.SIGTERM,
         )
         self.processes[name] = process
@@ -169,7 +162,7 @@ class AirflowStack:
         """Run an ``airflow`` command, or another program, against this installation; return its output."""
         result = subprocess.run(
             [program, *arguments],
-            env=self._unmeasured_env,
+            env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
