@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,30 @@ def gallery(page: Any) -> Any:
     return frame
 
 
-def shoot(url: str, executable: str) -> None:
-    """Write every screenshot."""
+@contextlib.contextmanager
+def visits(url: str, executable: str) -> Iterator[Callable[..., Any]]:
+    """Open Chromium, and give what opens Airflow in a new page of a color scheme and size."""
     playwright_api: Any = import_module("playwright.sync_api")  # the tests do not need it
-    TARGET.mkdir(parents=True, exist_ok=True)
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
-        for name, path, scheme, size in SHOTS:
+
+        def visit(path: str, scheme: str, size: dict[str, int]) -> Any:
             page = browser.new_page(viewport=size, color_scheme=scheme)
             page.goto(url)  # Airflow's own page sets the login cookie
             page.wait_for_load_state("networkidle")
             page.goto(url + path)
+            return page
+
+        yield visit
+        browser.close()
+
+
+def shoot(url: str, executable: str) -> None:
+    """Write every screenshot."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with visits(url, executable) as visit:
+        for name, path, scheme, size in SHOTS:
+            page = visit(path, scheme, size)
             frame = gallery(page)
             page.screenshot(path=TARGET / f"{name}.png")
             if name == "task-dark":
@@ -65,26 +79,19 @@ def shoot(url: str, executable: str) -> None:
                 frame.wait_for_function("() => document.querySelector('dialog img').naturalWidth > 0")
                 page.screenshot(path=TARGET / "dialog-dark.png")
             page.close()
-        browser.close()
 
 
 def shoot_review(url: str, executable: str) -> None:
     """Write the screenshots of the drawer in which a person chooses a cover."""
-    playwright_api: Any = import_module("playwright.sync_api")
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+    with visits(url, executable) as visit:
         for name, scheme, size in REVIEWS:
-            page = browser.new_page(viewport=size, color_scheme=scheme)
-            page.goto(url)
-            page.wait_for_load_state("networkidle")
-            page.goto(url + "/required_actions")
+            page = visit("/required_actions", scheme, size)
             page.get_by_role("button", name="Open Review Drawer").first.click()
             page.get_by_role("dialog").locator("img").first.wait_for()
             page.wait_for_function(PAINTED.replace("getAttribute('src')", "closest('[role=dialog]')"))
             page.wait_for_timeout(500)  # the drawer slides in
             page.screenshot(path=TARGET / f"{name}.png")
             page.close()
-        browser.close()
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 import pendulum
@@ -133,11 +133,10 @@ class GptImgGenerationTrigger(HoldingTrigger):
         # everything at once. What they share is prepared meanwhile.
         pause = min(self.first_look_after, self.held_back_for, self.deadline - began)
         hook = GptImgHook(self.conn_id)
-        shared: list[Coroutine[Any, Any, Any]] = [hook.read_connection()]
         if self.end_task:
-            shared.append(prepare(self.task_instance))
+            prepare(self.task_instance)
         try:
-            await asyncio.gather(asyncio.sleep(pause * random.uniform(0.4, 1.0)), *shared)
+            await asyncio.gather(hook.read_connection(), asyncio.sleep(pause * random.uniform(0.4, 1.0)))
             async with hook.async_client() as client:
                 self._prices = client.prices
                 pace = Pace(self.poll_interval, self.exponential_backoff, self.max_wait)
