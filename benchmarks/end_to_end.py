@@ -4,9 +4,10 @@ The variants run one after the other in the same Airflow (on PostgreSQL if it is
 against the emulator in a separate process: generations of 20 s (median; log-normal, sigma 0.5), default rate
 limit. Images per minute count from the start of the first task to the end of the last. CPU is of all Airflow
 processes together (without the database and the emulator), minus the CPU of an idle Airflow in the same time.
-Submissions are from the service's ledger. A task counts as failed after its retries; tries > 1 are tasks that
-needed a retry. The batch and one of the mapped variants also store every picture. The others hand on URLs,
-except for the HttpSensor, which hands on nothing.
+A second table has it by component; the workers are children of the scheduler. Submissions are from the
+service's ledger. A task counts as failed after its retries; tries > 1 are tasks that needed a retry. The
+batch and one of the mapped variants also store every picture. The others hand on URLs, except for the
+HttpSensor, which hands on nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ HEAD = (
 TIMEOUT = 3600.0
 LOOK_EVERY = 2.0
 Row = tuple[object, ...]
+Cpu = dict[str, float]
 
 
 def main(arguments: list[str]) -> bool:
@@ -74,12 +76,20 @@ def main(arguments: list[str]) -> bool:
             stack.api.wait_dag(name)
             stack.api.unpause(name)
         idle = _idle(stack, options.idle)
-        rows = {name: _measure(stack, remote, name, options.images, idle) for name in _chosen(options)}
+        measured = {name: _measure(stack, remote, name, options.images, idle) for name in _chosen(options)}
     kind = "PostgreSQL" if database else "SQLite"
     title = f"{options.images} images, Airflow {version('apache-airflow')} on {kind}, LocalExecutor with"
-    print_markdown(f"{title} parallelism {options.parallelism} ({machine()})", HEAD, list(rows.values()))
-    print(f"The idle Airflow took {idle:.2f} CPU seconds a second.\n", flush=True)
-    return all(row[3] == options.images and not row[4] for name, row in rows.items() if name != "http")
+    print_markdown(
+        f"{title} parallelism {options.parallelism} ({machine()})",
+        HEAD,
+        [row for row, _ in measured.values()],
+    )
+    by_component = [(VARIANTS[name], *cpu.values()) for name, (_, cpu) in measured.items()]
+    print_markdown("CPU seconds an image, by component", ("variant", *idle), by_component)
+    print(f"The idle Airflow took {sum(idle.values()):.2f} CPU seconds a second.\n", flush=True)
+    return all(
+        row[3] == options.images and not row[4] for name, (row, _) in measured.items() if name != "http"
+    )
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
@@ -109,21 +119,26 @@ def _airflow(home: Path, remote: Remote, database: str | None, options: argparse
     )
 
 
-def _idle(stack: AirflowStack, seconds: float) -> float:
-    """Return the CPU seconds per second of an idle Airflow."""
+def _idle(stack: AirflowStack, seconds: float) -> Cpu:
+    """Return the CPU seconds per second of each component of an idle Airflow."""
     time.sleep(10)  # lets the startup finish
-    cpu = stack.cpu_seconds()
+    before = stack.cpu_seconds()
     time.sleep(seconds)
-    return (stack.cpu_seconds() - cpu) / seconds
+    return {name: (cpu - before[name]) / seconds for name, cpu in stack.cpu_seconds().items()}
 
 
-def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idle: float) -> Row:
+def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idle: Cpu) -> tuple[Row, Cpu]:
+    """Return the row of a variant, and each component's CPU seconds an image."""
     print(f"  {variant}: load {os.getloadavg()[0]:.1f} ...", flush=True)
     remote.reset()
-    began, cpu = time.monotonic(), stack.cpu_seconds()
+    began, before = time.monotonic(), stack.cpu_seconds()
     run = stack.api.trigger_run(variant)
     _wait(run)
-    cpu = stack.cpu_seconds() - cpu - idle * (time.monotonic() - began)
+    took = time.monotonic() - began
+    cpu = {
+        name: (spent - before[name] - idle[name] * took) / images
+        for name, spent in stack.cpu_seconds().items()
+    }
     tasks = run.tasks()
     starts, ends = (
         [pendulum.parse(task[name]) for task in tasks if task[name]] for name in ("start_date", "end_date")
@@ -138,7 +153,7 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idl
     row = (
         VARIANTS[variant],
         60 * min(done, images) / seconds,
-        cpu / images,
+        sum(cpu.values()),
         len(ledger["submissions"]),
         len(failed),
         retried,
@@ -146,7 +161,7 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, images: int, idl
         round(seconds),
     )
     print(f"  {row}", flush=True)  # the table is printed only at the end
-    return row
+    return row, cpu
 
 
 def _wait(run: DagRun) -> None:

@@ -176,9 +176,9 @@ class AirflowStack:
             raise StartupError(f"{name} {' '.join(arguments)} failed ({result.returncode}):\n{last}")
         return result.stdout
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU seconds so far of all components, including their children."""
-        return sum(cpu_seconds(process.members()) for process in self.processes.values())
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU seconds so far of each component, including its children."""
+        return {name: cpu_seconds(process.members()) for name, process in self.processes.items()}
 
     def task_processes(self) -> list[psutil.Process]:
         """Return the processes that now run a task's code: children of the executor's workers."""
