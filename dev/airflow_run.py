@@ -138,14 +138,18 @@ class RunTask:
         return self.question()
 
     def wait_worker_seen(self) -> None:
-        """Wait until the scheduler has seen the end of the last worker that it started for the task."""
+        """Wait until the scheduler has seen the end of the last worker that it started for the task.
+
+        The end of an earlier try may be seen later than the start of this one.
+        """
         # A task in a task loop has an index there, and is logged like a mapped task (3.4).
         is_mapped = self.map_index != UNMAPPED
         index = rf"(?:map_index|region_id=\S+ region_index)={self.map_index}\b" if is_mapped else ""
         name = re.escape(f"<TaskInstance: {self.run.dag_id}.{self.task_id} {self.run.run_id} ")
         started = re.compile(rf"Trying to enqueue tasks.*{name}{index}")
         key = rf"dag_id='{self.run.dag_id}', task_id='{self.task_id}', run_id='{re.escape(self.run.run_id)}'"
-        ended = re.compile(rf"Received executor event.*{key}, try_number=\d+, {index}")
+        tried = self.details()["try_number"]
+        ended = re.compile(rf"Received executor event.*{key}, try_number={tried}, {index}")
 
         def probe() -> bool:
             lines = self.run.api.scheduler_log().splitlines()
