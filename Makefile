@@ -6,9 +6,9 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
 
-# The tests with a real Airflow share one, and mostly wait: `make test` runs the others beside them, in the
-# processor time that is left. Those others measure the coverage. To measure it in each process of Airflow too
-# takes half as much time again, and shows hardly a line more.
+# The tests with a real Airflow share one, and often wait: `make test` runs the others beside them, at a low
+# priority. Those others measure the coverage. To measure it in each process of Airflow too takes half as much
+# time again, and shows hardly a line more.
 PARALLEL ?= -n 3
 
 export UV_PYTHON_DOWNLOADS := never
