@@ -192,7 +192,7 @@ class GptImgReviewOperator(HITLOperator, SkipMixin):
             what = "this image" if there_are == 1 else f"all {there_are} images"
             return f"**Approve {what}**, or reject."
         amount = amount_of(self.least, self._most(there_are), there_are)
-        return f"**Choose {amount}** by number, or only Reject."
+        return f"**Choose {amount}** by number, or choose only Reject."
 
     def _most(self, there_are: int) -> int:
         return there_are if self.most is None else min(self.most, there_are)
