@@ -51,6 +51,11 @@ HEAD = (
     "status queries",
     "seconds",
 )
+PRELOAD = """import airflow.providers.http.operators.http
+import airflow.providers.http.sensors.http
+import airflow_provider_gptimg.operators.batch
+import airflow_provider_gptimg.operators.generate
+"""
 TIMEOUT = 3600.0
 LOOK_EVERY = 2.0
 Row = tuple[object, ...]
@@ -63,6 +68,7 @@ def main(arguments: list[str]) -> bool:
     parser.add_argument("--images", type=int, default=200, help="images of each variant")
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="measure only this one")
     parser.add_argument("--parallelism", type=int, default=4, help="workers of the executor")
+    parser.add_argument("--preload", action="store_true", help="import the providers before workers fork")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds to measure the idle Airflow")
     options = parser.parse_args(arguments)
     with ExitStack() as resources:
@@ -100,6 +106,10 @@ def _airflow(home: Path, remote: Remote, database: str | None, options: argparse
     dags = home / "dags"
     dags.mkdir()
     shutil.copy(DAGS, dags)
+    if options.preload:
+        settings = home / "airflow" / "config" / "airflow_local_settings.py"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(PRELOAD)
     gptimg = json.loads(remote.airflow_connection)
     plain = {"conn_type": "http", "host": remote.base_url}
     return AirflowStack(
