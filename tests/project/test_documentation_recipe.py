@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dev.airflow_env import inherited_environment
 from tests.support.documentation import DOCS, Block, blocks
 
 TESTING = DOCS / "testing.md"
@@ -36,10 +35,8 @@ class Shell:
         self._folder = folder
         self._exports = " && ".join(exports)
         # Without coverage, which would take half as much time again.
-        left_out = ("AIRFLOW", "COVERAGE_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        path = f"{Path(sys.executable).parent}:{inherited['PATH']}"
-        self._environment = {**inherited, "PATH": path, "PWD": str(folder)}
+        kept = {name: v for name, v in inherited_environment().items() if not name.startswith("COVERAGE_")}
+        self._environment = {**kept, "PWD": str(folder)}
 
     def run(self, command: str) -> str:
         """Run a command line and return what it prints."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 from packaging.version import Version
+
+from dev.airflow_env import inherited_environment
 
 DAG = """
 from airflow.sdk import DAG
@@ -28,9 +29,8 @@ def test_it_ends_without_a_traceback(tmp_path: Path, gptimg_emulator: Any) -> No
     """The triggers of Airflow 3.2 do not see a connection of the database."""
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "postcards.py").write_text(DAG)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env = {
-        **inherited,
+        **inherited_environment(),
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
