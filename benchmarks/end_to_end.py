@@ -30,7 +30,7 @@ from dev import postgres
 from dev.airflow_env import PATIENT
 from dev.airflow_run import FINAL_RUN_STATES, DagRun
 from dev.emulator import EmulatorProcess
-from dev.stack import AirflowStack
+from dev.stack import PROVIDER, AirflowStack
 
 DAGS = Path(__file__).parent / "dags" / "end_to_end.py"
 HTTP = "apache-airflow-providers-http"
@@ -51,11 +51,11 @@ HEAD = (
     "status queries",
     "seconds",
 )
-PRELOAD = """import airflow.providers.http.operators.http
-import airflow.providers.http.sensors.http
-import airflow_provider_gptimg.operators.batch
-import airflow_provider_gptimg.operators.generate
-"""
+PRELOAD = (
+    "airflow.providers.http.operators.http",
+    "airflow.providers.http.sensors.http",
+    *PROVIDER,
+)
 TIMEOUT = 3600.0
 LOOK_EVERY = 2.0
 Row = tuple[object, ...]
@@ -106,10 +106,6 @@ def _airflow(home: Path, remote: Remote, database: str | None, options: argparse
     dags = home / "dags"
     dags.mkdir()
     shutil.copy(DAGS, dags)
-    if options.preload:
-        settings = home / "airflow" / "config" / "airflow_local_settings.py"
-        settings.parent.mkdir(parents=True)
-        settings.write_text(PRELOAD)
     gptimg = json.loads(remote.airflow_connection)
     plain = {"conn_type": "http", "host": remote.base_url}
     return AirflowStack(
@@ -117,6 +113,7 @@ def _airflow(home: Path, remote: Remote, database: str | None, options: argparse
         dags,
         database_url=database,
         parallelism=options.parallelism,
+        preload=PRELOAD if options.preload else (),
         connections={
             "gptimg_default": gptimg,
             "images": {**plain, "extra": {"Authorization": f"Bearer {gptimg['password']}"}},

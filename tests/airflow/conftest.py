@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_gptimg.emulator.remote import Remote
 from dev import postgres
 from dev.emulator import EmulatorProcess
-from dev.stack import AirflowStack
+from dev.stack import PROVIDER, AirflowStack
 from tests.support.crash_table import ROWS, table
 from tests.support.figures import FIGURES
 from tests.support.statsd_listener import StatsdListener
@@ -36,10 +36,22 @@ CHECKOUT = HERE.parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in this directory, so that ``-m "not integration"`` leaves it out."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.integration)
+    """Mark everything in this directory, so that ``-m "not integration"`` leaves it out.
+
+    Tests that share an Airflow run in one process, and begin first: they take longest.
+    """
+    real = [item for item in items if HERE in item.path.parents]
+    real.sort(key=lambda item: "airflow_stack" not in item.fixturenames)
+    for item in real:
+        item.add_marker(pytest.mark.integration)
+        shares = "airflow_stack" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("airflow_stack" if shares else _own_airflow(item.path)))
+    items[:] = [*real, *(item for item in items if HERE not in item.path.parents)]
+
+
+def _own_airflow(path: Path) -> str:
+    """Name the Airflow that the tests of a file have to themselves; those of the gallery share one."""
+    return path.stem if path.stem == "test_fab_users" else path.relative_to(HERE).parts[0]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -112,8 +124,10 @@ def airflow_stack(
             dags_folder,
             database_url=database_url,
             connections={"gptimg_default": json.loads(emulator_process.airflow_connection)},
+            preload=PROVIDER,
             extra_env={
                 "PYTHONPATH": _with_path(dags_folder),  # for a trigger of the tests
+                "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
                 **statsd.airflow_environment,
             },
         )

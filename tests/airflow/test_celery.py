@@ -17,7 +17,7 @@ from PIL import Image
 from dev import postgres
 from dev.airflow_run import DagRun
 from dev.processes import wait_until
-from dev.stack import AirflowStack
+from dev.stack import PROVIDER, AirflowStack
 from tests.support import redis_server
 from tests.support.object_store import Bucket, bucket
 
@@ -94,6 +94,7 @@ def machines(tmp_path_factory, emulator_process, store) -> Iterator[Machines]:
             database_url=database.url,
             parallelism=8,
             connections={"gptimg_default": json.loads(emulator_process.airflow_connection)},
+            preload=PROVIDER,
             components=("api-server", "scheduler", "dag-processor"),
             extra_env={
                 **store.environment,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,61 +30,41 @@ FILLED = {
     "verify": "false",
     "allow_insecure_http": True,
 }
-DAGS = f"""
-    from airflow.sdk import DAG, task
-
-    from airflow_provider_gptimg.hooks.gptimg import GptImgHook
-    from airflow_provider_gptimg.operators.generate import GptImgGenerateOperator
-
-    with DAG("by_operator"):
-        GptImgGenerateOperator(task_id="image", prompt="A postcard", conn_id="{CONNECTION}")
-
-    with DAG("by_hook"):
-
-        @task
-        def image():
-            hook = GptImgHook("{CONNECTION}")
-            made = hook.wait(hook.submit("A stamp").id, poll_interval=0.2)
-            return [made.model, hook.balance().usd, hook.settings.timeout]
-
-        image()
-"""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) -> Iterator[AirflowStack]:
-    """An Airflow without any connection, whose Test button is switched on."""
-    root = tmp_path_factory.mktemp("form")
-    (root / "dags").mkdir()
-    (root / "dags" / "made.py").write_text(textwrap.dedent(DAGS))
-    settings = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
-    with AirflowStack(root / "airflow", root / "dags", extra_env=settings) as stack:
-        yield stack
 
 
 @pytest.fixture
-def page(stack: AirflowStack, browser: Any) -> Iterator[Any]:
-    """The page of the connections; scripts that fail there fail the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+def stack(airflow_stack: AirflowStack, emulator: Remote) -> Iterator[AirflowStack]:
+    """The Airflow of the tests, without the connection that is to be made."""
+    yield airflow_stack
+    with contextlib.suppress(httpx.HTTPStatusError):
+        airflow_stack.api.request("DELETE", f"/connections/{CONNECTION}")
+
+
+@pytest.fixture(scope="module")
+def context(airflow_stack: AirflowStack, browser: Any) -> Iterator[Any]:
+    """A browser that is logged in; it keeps what it has loaded for the next test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.add_cookies(
+        [{"name": "_token", "value": airflow_stack.api.token(), "url": airflow_stack.base_url}]
+    )
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: Any) -> Iterator[Any]:
+    """A page of a browser; scripts that fail there fail the test."""
+    page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(stack.base_url)  # sets the cookie that says who is looking
-    page.wait_for_load_state("networkidle")
-    page.goto(f"{stack.base_url}/connections")
     yield page
     page.close()
     assert complaints == []
 
 
-@pytest.fixture(autouse=True)
-def _no_connection(stack: AirflowStack, emulator: Remote) -> Iterator[None]:
-    yield
-    with contextlib.suppress(httpx.HTTPStatusError):
-        stack.api.request("DELETE", f"/connections/{CONNECTION}")
-
-
-def opened(page: Any) -> Any:
+def opened(page: Any, stack: AirflowStack) -> Any:
     """Open the form for a new connection of our type."""
+    page.goto(f"{stack.base_url}/connections")
     page.get_by_role("button", name="Add Connection").first.click()
     form = page.get_by_role("dialog")
     form.locator("input[name=connection_id]").fill(CONNECTION)
@@ -113,8 +92,8 @@ def answer_of_the_button(page: Any) -> str:
     return str(toast.first.inner_text())
 
 
-def test_the_form_shows_every_field_with_label_and_help(page: Any) -> None:
-    form = opened(page)
+def test_the_form_shows_every_field_with_label_and_help(page: Any, stack: AirflowStack) -> None:
+    form = opened(page, stack)
     for label in ("Base URL", "API key"):
         assert form.get_by_text(label, exact=True).is_visible()
     assert form.get_by_placeholder("https://toapis.com").is_visible()
@@ -132,7 +111,7 @@ def test_the_form_shows_every_field_with_label_and_help(page: Any) -> None:
 
 
 def test_a_key_is_enough(page: Any, stack: AirflowStack, emulator: Remote) -> None:
-    form = opened(page)
+    form = opened(page, stack)
     form.locator("input[name=host]").fill(emulator.base_url)
     form.locator("input[name=password]").fill("sk-of-the-form")
     found = saved(page, form, stack)
@@ -146,7 +125,7 @@ def test_a_key_is_enough(page: Any, stack: AirflowStack, emulator: Remote) -> No
 
 
 def test_every_field_is_saved_as_what_it_is(page: Any, stack: AirflowStack, emulator: Remote) -> None:
-    form = opened(page)
+    form = opened(page, stack)
     form.locator("input[name=host]").fill(emulator.base_url)
     form.locator("input[name=password]").fill("sk-of-the-form")
     form.locator("input[name=port]").fill(PORT)
@@ -195,7 +174,7 @@ def test_the_button_says_what_is_wrong(
 ) -> None:
     body = {"connection_id": CONNECTION, "conn_type": "gptimg", "host": emulator.base_url, "port": int(PORT)}
     stack.api.request("POST", "/connections", json={**body, "password": "sk-of-the-form", **parts})
-    page.reload()
+    page.goto(f"{stack.base_url}/connections")
     said = answer_of_the_button(page)
     assert "Test Connection Failed" in said
     assert reason in said

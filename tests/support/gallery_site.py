@@ -15,7 +15,7 @@ import httpx
 from airflow_provider_gptimg.emulator.remote import Remote
 from dev.airflow_run import DagRun
 from dev.processes import wait_until
-from dev.stack import AirflowStack
+from dev.stack import PROVIDER, AirflowStack
 
 MARKUP = "<script>document.title='owned'</script><img src=x onerror=alert(1)> & \"quoted\""
 USERS = {
@@ -65,6 +65,7 @@ class Site:
             dags,
             database_url=database_url,
             connections={"gptimg_default": json.loads(emulator.airflow_connection)},
+            preload=PROVIDER,
             extra_env={
                 "AIRFLOW__CORE__AUTH_MANAGER": "picky.PickyAuthManager",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,8 @@ from tests.support.review_pages import decide, pictures_in
 pytest.importorskip("airflow.providers.fab", reason="The provider for FAB is not installed")
 pytestmark = pytest.mark.skipif(not HAS_HUMAN_INPUT, reason="This Airflow cannot ask people")
 
-USERS = {"chief": "Admin", "editor": "User", "guest": "Viewer", "blind": "NoXComs"}
+CHIEF = "chief"
+USERS = {CHIEF: "Admin", "editor": "User", "guest": "Viewer", "blind": "NoXComs"}
 SEEN_BY_NO_XCOMS = ("DAGs", "DAG Runs", "Task Instances", "HITL Detail", "Website")
 
 
@@ -32,21 +34,25 @@ class FabSite:
         self.stack = stack
         self.tokens: dict[str, str] = {}
 
-    def log_in(self) -> bool:
-        """Log everybody in; False while Airflow is not up."""
+    def log_in(self, name: str = CHIEF) -> bool:
+        """Log somebody in; False while Airflow is not up."""
         try:
-            for name in USERS:
-                answer = httpx.post(
-                    f"{self.stack.base_url}/auth/token",
-                    json={"username": name, "password": name},
-                    trust_env=False,
-                    timeout=30,
-                )
-                self.tokens[name] = answer.raise_for_status().json()["access_token"]
+            answer = httpx.post(
+                f"{self.stack.base_url}/auth/token",
+                json={"username": name, "password": name},
+                trust_env=False,
+                timeout=30,
+            )
+            self.tokens[name] = answer.raise_for_status().json()["access_token"]
         except httpx.HTTPError:
             return False
-        self.stack.api._http.headers["Authorization"] = f"Bearer {self.tokens['chief']}"
         return True
+
+    def make(self, kind: str, **fields: Any) -> None:
+        """Make a user or a role, as the first of the users."""
+        url = f"{self.stack.base_url}/auth/fab/v1/{kind}"
+        headers = {"Authorization": f"Bearer {self.tokens[CHIEF]}"}
+        httpx.post(url, json=fields, headers=headers, trust_env=False, timeout=30).raise_for_status()
 
     def status(self, address: str, user: str | None) -> int:
         """Return how a user's request for a picture is answered."""
@@ -80,14 +86,19 @@ def fab(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) -> I
         )
         resources.callback(stack.stop_all)
         stack.start_all()
-        stack.run_command("roles", "create", "NoXComs")
-        stack.run_command("roles", "add-perms", "NoXComs", "-a", "can_read", "-r", *SEEN_BY_NO_XCOMS)
-        for name, role in USERS.items():
-            person = ["-u", name, "-p", name, "-f", name, "-l", name, "-e", f"{name}@example.org"]
-            stack.run_command("users", "create", *person, "-r", role)
+        person = ["-u", CHIEF, "-p", CHIEF, "-f", CHIEF, "-l", CHIEF, "-e", f"{CHIEF}@example.org"]
+        stack.run_command("users", "create", *person, "-r", USERS[CHIEF])
         site = FabSite(stack)
         wait_until(site.log_in, 120, stack.log_tails, interval=0.5)
+        stack.api._http.headers["Authorization"] = f"Bearer {site.tokens[CHIEF]}"
         stack.wait_ready()
+        reads = [{"action": {"name": "can_read"}, "resource": {"name": name}} for name in SEEN_BY_NO_XCOMS]
+        site.make("roles", name="NoXComs", actions=reads)
+        for name, role in USERS.items():
+            if name != CHIEF:
+                called = {"username": name, "first_name": name, "last_name": name, "password": name}
+                site.make("users", **called, email=f"{name}@example.org", roles=[{"name": role}])
+                assert site.log_in(name)
         yield site
 
 
