@@ -6,9 +6,8 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
 
-# The tests with a real Airflow often wait: the others run beside them. Those that share an Airflow stay in
-# one process (tests/airflow/conftest.py).
-PARALLEL ?= -n 4 --dist loadgroup
+# The tests with a real Airflow often wait: two of these processes run them, and the others run the rest.
+PARALLEL ?= -n 4
 
 # Without its bytecode, each process of each Airflow compiles the provider anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -32,6 +32,24 @@ def record_figures(pytestconfig: pytest.Config) -> Callable[[str], None]:
     return pytestconfig.stash.setdefault(FIGURES, []).append
 
 
+OWN_AIRFLOW = ("tests/airflow/gallery/", "tests/airflow/test_celery.py", "tests/airflow/test_secrets.py")
+"""Tests that start an Airflow of their own. The others with an Airflow share one."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process of pytest-xdist run all tests that share an Airflow, and one those with their own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneAirflowEach(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(OWN_AIRFLOW):
+                return "own Airflow"
+            return "shared Airflow" if nodeid.startswith("tests/airflow/") else nodeid
+
+    return OneAirflowEach(config, log)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand the figures of one of several test processes (pytest-xdist) to the one that prints them."""
     if hasattr(session.config, "workeroutput"):

@@ -10,9 +10,11 @@ import asyncio
 import json
 import urllib.request
 from contextlib import suppress
-from weakref import WeakKeyDictionary
+from functools import partial
 
 from airflow.configuration import conf
+
+from airflow_provider_gptimg.compat.shared_calls import SharedCalls
 
 LOOK_EVERY = 1.0
 """Seconds between two looks. All triggers of a process share them."""
@@ -20,9 +22,7 @@ LOOK_EVERY = 1.0
 TIMEOUT = 5.0
 MAX_BYTES = 65_536
 
-_looks: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, asyncio.Task[str | None]]] = (
-    WeakKeyDictionary()
-)
+_looks = SharedCalls["str | None"]()
 
 
 async def next_beat() -> bool:
@@ -43,12 +43,7 @@ async def beat_within(seconds: float) -> str | None:
 
 
 async def _last_beat() -> str | None:
-    loop = asyncio.get_running_loop()
-    began, look = _looks.get(loop, (0.0, None))
-    if look is None or (look.done() and loop.time() >= began + LOOK_EVERY):
-        look = loop.create_task(asyncio.to_thread(_ask))
-        _looks[loop] = (loop.time(), look)
-    return await asyncio.shield(look)  # all callers share the look, even if one of them is cancelled
+    return await _looks.answer("heartbeat", partial(asyncio.to_thread, _ask), LOOK_EVERY)
 
 
 def _ask() -> str | None:

@@ -6,13 +6,14 @@ instead of lists. So this module writes the XComs as a worker does, and the even
 
 from __future__ import annotations
 
-import asyncio
+import math
 from contextlib import suppress
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from airflow_provider_gptimg.api.generation import Generation
 from airflow_provider_gptimg.api.prices import Prices
+from airflow_provider_gptimg.compat.shared_calls import SharedCalls
 from airflow_provider_gptimg.result import NOTHING_ASKED, Result, result_of, shortfall
 
 with suppress(ImportError):
@@ -23,7 +24,7 @@ with suppress(ImportError):
 ASKED_KEY = "asked"
 """XCom key for what only the worker knows, and the trigger that ends its task needs."""
 
-_first_requests: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Any]] = WeakKeyDictionary()
+_first_requests = SharedCalls[None]()
 
 
 def prepare(ti: Any) -> None:
@@ -34,9 +35,8 @@ def prepare(ti: Any) -> None:
 
     :param ti: the trigger's task instance; None in ``dag.test()``.
     """
-    loop = asyncio.get_running_loop()
-    if ti is not None and loop not in _first_requests and writes_from_triggerer():
-        _first_requests[loop] = loop.create_task(_request(ti))
+    if ti is not None and writes_from_triggerer():
+        _first_requests.begin("XCom", partial(_request, ti), math.inf)
 
 
 async def _request(ti: Any) -> None:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from airflow_provider_gptimg.api.client import AsyncClient, warm_up
 from airflow_provider_gptimg.api.polling.rate_limit import Buckets
 from airflow_provider_gptimg.api.polling.schedule import Schedules
 from airflow_provider_gptimg.api.settings import Settings
+from airflow_provider_gptimg.compat.shared_calls import SharedCalls
 from airflow_provider_gptimg.hooks.metrics import replied
 
 
@@ -33,9 +33,7 @@ READ_AGAIN_AFTER = 30.0
 """Seconds for which other waits reuse a connection that was read. One process supervises all triggers, and
 each reading goes through it. A thousand readings at once would keep it busy for a minute."""
 
-_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[Settings]]]] = (
-    WeakKeyDictionary()
-)
+_readings = SharedCalls[Settings]()
 
 
 async def settings_of(conn_id: str, read: Callable[[], Coroutine[Any, Any, Settings]]) -> Settings:
@@ -44,17 +42,7 @@ async def settings_of(conn_id: str, read: Callable[[], Coroutine[Any, Any, Setti
     :param read: reads the connection. If it raises, all callers that wait get the exception, and the next
         caller reads again.
     """
-    loop = asyncio.get_running_loop()
-    readings = _readings.setdefault(loop, {})
-    until, reading = readings.get(conn_id, (0.0, None))
-    if reading is None or (reading.done() and (_has_failed(reading) or loop.time() >= until)):
-        reading = loop.create_task(read())
-        readings[conn_id] = (loop.time() + READ_AGAIN_AFTER, reading)
-    return await asyncio.shield(reading)  # it belongs to all, also if one of them is cancelled
-
-
-def _has_failed(reading: asyncio.Task[Settings]) -> bool:
-    return reading.cancelled() or reading.exception() is not None
+    return await _readings.answer(conn_id, read, READ_AGAIN_AFTER)
 
 
 @dataclass

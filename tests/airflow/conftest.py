@@ -36,22 +36,10 @@ CHECKOUT = HERE.parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything in this directory, so that ``-m "not integration"`` leaves it out.
-
-    Tests that share an Airflow run in one process, and begin first: they take longest.
-    """
-    real = [item for item in items if HERE in item.path.parents]
-    real.sort(key=lambda item: "airflow_stack" not in item.fixturenames)
-    for item in real:
-        item.add_marker(pytest.mark.integration)
-        shares = "airflow_stack" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("airflow_stack" if shares else _own_airflow(item.path)))
-    items[:] = [*real, *(item for item in items if HERE not in item.path.parents)]
-
-
-def _own_airflow(path: Path) -> str:
-    """Name the Airflow that the tests of a file have to themselves; those of the gallery share one."""
-    return path.stem if path.stem == "test_fab_users" else path.relative_to(HERE).parts[0]
+    """Mark everything in this directory, so that ``-m "not integration"`` leaves it out."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
 
 
 @pytest.hookimpl(tryfirst=True)
