@@ -12,7 +12,8 @@ Three things cannot be known, and then a second one may be paid for. If the serv
 shows a task later, nobody can tell whether an unanswered submission was accepted; the log says so first, and
 it never happens while a remembered generation is alive. And if an Airflow tells an attempt nothing at all (no
 store, no XComs), a Clear counts as one after success. If a Clear discards the task state
-(3.4), a generation that is completed counts as given.
+(3.4), a generation that is completed counts as given. If nothing was accepted since an earlier Clear, such
+a Clear may hand on the image that was given before that one; it pays nothing.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ class World:
     :param is_lost: whether nothing at all can tell an attempt to which series it belongs.
     :param only_the_service_tells: whether nothing but the service knows of what was before a Clear.
     :param named: the name of the current series.
+    :param begun: where each series that has a name begins in the ledger.
     """
 
     schedule: Schedule
@@ -163,6 +165,7 @@ class World:
     is_lost: bool = False
     only_the_service_tells: bool = False
     named: str = FIRST_SERIES
+    begun: dict[str, int] = field(default_factory=lambda: {FIRST_SERIES: 0})
     step: int = 0
     start: Start | None = None
 
@@ -273,9 +276,15 @@ class World:
 
     def follow(self, series: str) -> None:
         """Follow the decision of an attempt to which only the service could tell what was given."""
-        if self.only_the_service_tells and series != self.named:
+        if self.only_the_service_tells and series in self.begun:
+            # The service knows nothing of the series after it, so the image before them is handed on again.
+            is_told = self.schedule.knows_ids and self.is_decidable
+            assert not (is_told and self.series > self.begun[series] and self.tasks()), "forgot what was paid"
+            self.series = self.begun[series]
+        elif self.only_the_service_tells and series != self.named:
             self.begin_series()
         self.only_the_service_tells, self.named = False, series
+        self.begun[series] = self.series
 
     @property
     def is_given(self) -> bool:
