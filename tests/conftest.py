@@ -15,14 +15,16 @@ import pytest
 from tests.support.figures import FIGURES
 
 # Airflow reads its settings when it is first imported, so they are made before any test is.
+# The DAGs folder is empty, because each ``dag.test()`` parses all of it.
 _HOME = tempfile.mkdtemp(prefix="gptimg-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+Path(_HOME, "dags").mkdir()
 os.environ.update(
     AIRFLOW_HOME=_HOME,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db",
-    AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parent / "support" / "dags"),
+    AIRFLOW__CORE__DAGS_FOLDER=f"{_HOME}/dags",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.airflow_versions import serialize
 from tests.support.dags import stories
 from tests.support.service import Script, scripted
 
@@ -28,6 +29,7 @@ def run(way: str, script: Script, monkeypatch: pytest.MonkeyPatch, **extra: Any)
     with scripted(script) as url:
         connection = {"conn_type": "gptimg", "host": url, "password": "sk-test", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(connection))
+        serialize(stories.dags[way])
         ti = stories.dags[way].test().get_task_instance("images")
     return Ending(
         state=ti.state,

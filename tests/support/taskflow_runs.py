@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.airflow_versions import serialize
 from tests.support.dags import taskflow
 from tests.support.service import CREATED, Answer, Script, scripted
 
@@ -24,6 +25,7 @@ class Played:
         with scripted(script) as url:
             connection = {"conn_type": "gptimg", "host": url, "password": "sk-test"}
             monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", json.dumps(connection))
+            serialize(taskflow.dags[way])
             self.run = taskflow.dags[way].test(run_conf=conf)
         self.sent = [json.loads(body) for method, *_, body in script.received if method == "POST"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_gptimg.tasks import deferral
-from tests.support.airflow_versions import dag_test_keeps_deferrals, is_first, skip_retries
+from tests.support.airflow_versions import dag_test_keeps_deferrals, is_first, serialize, skip_retries
 from tests.support.dags import taskflow
 from tests.support.service import GENERATION_ID, Script
 from tests.support.taskflow_runs import COMPLETED, RUNNING, URL, player
@@ -80,6 +80,7 @@ def stored(
 ) -> dict[str, int]:
     """Run a DAG that stores an image, and return how many files lie in which folder."""
     monkeypatch.setenv("AIRFLOW_CONN_GPTIMG_DEFAULT", emulator.airflow_connection)
+    serialize(taskflow.dags[way])
     run = taskflow.dags[way].test(run_conf={"folder": str(folder)})
     assert run.get_task_instance("draw").state == "success"
     assert (len(taskflow.calls), len(emulator.ledger()["submissions"])) == (calls, 1)
