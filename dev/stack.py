@@ -103,9 +103,10 @@ class AirflowStack:
 
     def start_all(self) -> None:
         """Make the database and start every component, without waiting for them."""
+        self.home.mkdir(parents=True, exist_ok=True)
         if self._preload:
             settings = self.home / "config" / "airflow_local_settings.py"
-            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.parent.mkdir(exist_ok=True)
             settings.write_text("".join(f"import {module}\n" for module in self._preload))
         if self.standalone:
             self.start("standalone")
