@@ -54,7 +54,7 @@ def test_the_tab_of_an_iteration_shows_its_own(looped: Site, visit: Callable[...
     follow(page, "Images")
     page.wait_for_url("**/plugin/gptimg-images?**")
     frame = page.frame_locator("iframe[title=Images]")
-    sync_api.expect(frame.locator(".card")).to_have_count(1, timeout=30_000)
+    sync_api.expect(frame.locator(".card")).to_have_count(1)
     sync_api.expect(frame.locator(".caption .prompt")).to_contain_text("draft 1")
     page.goto(details)
     follow(page, "Image 1")

@@ -37,9 +37,7 @@ def test_a_batch_shows_its_pictures_as_they_come(site: Site, visit: Callable[...
     while page.locator("p.progress").count() == 0:  # its first line appears with the first submission
         assert task.state() == "running"
         page.reload()
-    sync_api.expect(page.locator("p.progress")).to_have_text(
-        "2 done, 1 under way, 0 failed, of 3", timeout=20_000
-    )
+    sync_api.expect(page.locator("p.progress")).to_have_text("2 done, 1 under way, 0 failed, of 3")
     assert wait_painted(page) == 2
     assert task.state() == "running"
     task.wait()
