@@ -55,6 +55,7 @@ class Runner:
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[Item, ItemPlan]] = []
+        self._takes = 0
         self._broken: BaseException | None = None
 
     async def run(self) -> list[Waiting]:
@@ -156,7 +157,7 @@ class Runner:
                         await self._start_all(fresh)
                         fresh = []
             await self._start_all(fresh)
-            while self._later and not self._plan.failures.is_stopped:
+            while (self._later or self._takes) and not self._plan.failures.is_stopped:
                 await self._start_later()
 
     async def _is_owned(self, item: Item, plan: ItemPlan, state: State | None) -> bool:
@@ -165,6 +166,7 @@ class Runner:
         if owned is None or self._plan.failures.is_stopped:
             return False
         if plan.step is Step.SUBMIT and (entry := owned.entry_of(item, plan)):
+            self._takes += 1
             await self._start(partial(self._take, item, plan, entry))
             return True
         if state is None and owned.maker_of(item, plan):
@@ -173,8 +175,11 @@ class Runner:
         return False
 
     async def _take(self, item: Item, plan: ItemPlan, entry: Entry) -> None:
-        if not await self._maker.take(item, plan, entry):
-            self._later.append((item, plan))
+        try:
+            if not await self._maker.take(item, plan, entry):
+                self._later.append((item, plan))
+        finally:
+            self._takes -= 1
 
     async def _start_later(self) -> None:
         """Start the items that waited for others, once all others are over."""

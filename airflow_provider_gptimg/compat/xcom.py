@@ -67,13 +67,14 @@ async def push_result(ti: Any, generation: Generation, log: Any, prices: Prices)
         result = result_of(generation, asked or NOTHING_ASKED, prices=prices)
         if line := shortfall(result):
             log.warning("%s", line)
-        await XCom.aset(key="urls", value=result["urls"], **where)
-        await XCom.aset(key=XCom.XCOM_RETURN_KEY, value=result, **where)
+        # Before the XComs, because the triggerer closes the task's log as soon as it hears of the end (3.3).
         log.info(
             "Generation %s is completed with %d image(s). The task ends in the triggerer.",
             generation.id,
             len(result["urls"]),
         )
+        await XCom.aset(key="urls", value=result["urls"], **where)
+        await XCom.aset(key=XCom.XCOM_RETURN_KEY, value=result, **where)
     except Exception:
         log.exception("Could not end the task from the triggerer; it is resumed on a worker instead.")
         return None

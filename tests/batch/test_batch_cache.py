@@ -137,6 +137,17 @@ def test_damaged_pictures_are_made_anew(emulator: Any, night: Any, tmp_path: Pat
     assert paid(emulator) == 7
 
 
+def test_a_damaged_picture_is_made_anew_when_nothing_else_is_to_be_made(
+    emulator: Any, night: Any, tmp_path: Path
+) -> None:
+    night(animals(1)).attempt()
+    (picture,) = (tmp_path / "cache").glob("??/*.png")
+    picture.write_bytes(b"x" * picture.stat().st_size)
+    result = night(animals(1)).attempt()
+    assert (result["completed"], result["cached"], result["submissions"]) == (1, 0, 1)
+    assert paid(emulator) == 2
+
+
 def test_what_changed_is_in_the_manifest(emulator: Any, night: Any, tmp_path: Path) -> None:
     where = {"file_name": "{id}", "cache_path": tmp_path / "cache"}
     task = night([{"id": "cup", "prompt": "A cup"}], **where)

@@ -107,6 +107,11 @@ STORIES = {
         Event(back=1, is_late=True, kill=Kill("_send", 4, is_late=True)),
         Event(),
     ],
+    "what was paid again after a day, by a task whose trigger then died": [
+        Event(is_deferred=True, kill=Kill("put_file", 1, is_late=False)),
+        Event(back=1, loses_trigger=True, is_late=True),
+        Event(),
+    ],
 }
 
 

@@ -91,13 +91,10 @@ class Site:
     def log_in(self) -> bool:
         """Log everybody in; False while Airflow is not up."""
         try:
-            for name in USERS:
-                credentials = {"username": name, "password": name}
-                answer = httpx.post(f"{self.stack.base_url}/auth/token", json=credentials, trust_env=False)
-                self.tokens[name] = answer.raise_for_status().json()["access_token"]
+            self.tokens.update({name: self.stack.api.token(name) for name in USERS})
         except httpx.HTTPError:
             return False
-        self.stack.api._http.headers["Authorization"] = f"Bearer {self.tokens['admin']}"
+        self.stack.api.use_token(self.tokens["admin"])
         return True
 
     def get(self, path: str, user: str | None = "admin") -> httpx.Response:

@@ -37,13 +37,7 @@ class FabSite:
     def log_in(self, name: str = CHIEF) -> bool:
         """Log somebody in; False while Airflow is not up."""
         try:
-            answer = httpx.post(
-                f"{self.stack.base_url}/auth/token",
-                json={"username": name, "password": name},
-                trust_env=False,
-                timeout=30,
-            )
-            self.tokens[name] = answer.raise_for_status().json()["access_token"]
+            self.tokens[name] = self.stack.api.token(name)
         except httpx.HTTPError:
             return False
         return True
@@ -90,7 +84,7 @@ def fab(tmp_path_factory: pytest.TempPathFactory, emulator_process: Remote) -> I
         stack.run_command("users", "create", *person, "-r", USERS[CHIEF])
         site = FabSite(stack)
         wait_until(site.log_in, 120, stack.log_tails, interval=0.5)
-        stack.api._http.headers["Authorization"] = f"Bearer {site.tokens[CHIEF]}"
+        stack.api.use_token(site.tokens[CHIEF])
         stack.wait_ready()
         reads = [{"action": {"name": "can_read"}, "resource": {"name": name}} for name in SEEN_BY_NO_XCOMS]
         site.make("roles", name="NoXComs", actions=reads)

@@ -205,9 +205,9 @@ def test_a_batch_of_150(site: Site, everything: DagRun, visit: Callable[..., Any
     assert [number for number, _, _ in shown] == [str(number) for number in range(1, 151)]
     assert "**150** · sku-149 · Sheet 149 · " in task.question()["body"]
     page = visit("/dags/gallery_review_all/runs/first/tasks/many/required_actions", "editor")
-    page.locator("img[alt^='Picture 150']").wait_for()
+    page.locator("img[alt^='Picture 150']").wait_for(state="attached")
     page.wait_for_function(
-        f"() => ({PAINTED})([...document.querySelectorAll('img[alt^=Picture]')])", timeout=60_000
+        f"() => ({PAINTED})([...document.querySelectorAll('img[alt^=Picture]')])", timeout=120_000
     )
     assert page.locator("img[alt^=Picture]").count() == 150
     task.answer("150", "7")
