@@ -132,6 +132,9 @@ class Runner:
                 self._plan.log.info("%s", self._plan.progress.line())
                 spoken = now
             if is_over:
+                progress = self._plan.progress
+                if progress.over < progress.total and not self._plan.failures.is_stopped:
+                    raise AssertionError(f"nobody works on {progress.total - progress.over} items")
                 return []
             waiting = self._maker.waiting.values()
             if waiting and self._plan.rules.may_leave and self._activity.is_idle_for(LINGER):
