@@ -94,6 +94,17 @@ class RunTask:
         answer = self.run.api.request("GET", f"{self._path}/tries")
         return len(answer["task_instances"])
 
+    def mismatches(self) -> int:
+        """Return how many attempts the scheduler failed because it saw their deferral after their resumption.
+
+        It calls that a changed state ("state mismatch"), and it happens to any task on a busy scheduler.
+        """
+        where = {"dag_id": self.run.dag_id, "run_id": self.run.run_id, "task_id": self.task_id}
+        logs = self.run.api.collect(
+            "/eventLogs", "event_logs", event="state mismatch", map_index=self.map_index, **where
+        )
+        return len(logs)
+
     def wait(self, *states: str, timeout: float = 60) -> str:
         """Wait until the task is in one of ``states`` (by default: has ended) and return which."""
         wanted: Collection[str] = states or FINAL_TASK_STATES
