@@ -22,7 +22,7 @@ from pathlib import Path
 from airflow_provider_gptimg.emulator.remote import Remote
 from benchmarks.tables import print_table
 from dev.airflow_env import PATIENT
-from dev.airflow_run import FINAL_TASK_STATES, DagRun
+from dev.airflow_run import FINAL_TASK_STATES, DagRun, task_name
 from dev.emulator import EmulatorProcess
 from dev.stack import AirflowStack
 
@@ -104,10 +104,9 @@ def _measure(stack: AirflowStack, remote: Remote, variant: str, tasks: int) -> t
     run = stack.api.start_dag(variant)
     states = _ended(run, tasks)
     seconds = time.monotonic() - began
-    mismatches = stack.api.collect("/eventLogs", "event_logs", dag_id=variant, event="state mismatch")
-    lost = {entry["map_index"] for entry in mismatches}
+    lost = run.mismatches()
     for ti in run.tasks("draw"):
-        if ti["state"] != "success" and ti["map_index"] not in lost:
+        if ti["state"] != "success" and task_name("draw", ti["map_index"]) not in lost:
             print(
                 f"  draw[{ti['map_index']}] failed otherwise:",
                 *_last_words(run, ti["map_index"]),

@@ -42,8 +42,10 @@ class AirflowApi:
 
     def token(self, user: str | None = None) -> str:
         """Return an API token: a user's, whose password is their name, or anybody's where nobody logs in."""
-        credentials = {"username": user, "password": user}
-        answer = self._http.post("/auth/token", json=credentials) if user else self._http.get("/auth/token")
+        if user is None:
+            answer = self._http.get("/auth/token")
+        else:
+            answer = self._http.post("/auth/token", json={"username": user, "password": user})
         return str(answer.raise_for_status().json()["access_token"])
 
     def use_token(self, token: str) -> None:
@@ -109,7 +111,7 @@ class AirflowApi:
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def pause(self, dag_id: str) -> None:
-        """Start no more runs of the DAG, whatever its schedule says."""
+        """Pause the DAG, so that its schedule starts no more runs."""
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
     def trigger_run(

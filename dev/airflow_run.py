@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,16 @@ class DagRun:
         """Return the state of every task instance, by name (``task`` or ``task[index]``)."""
         return {task_name(ti["task_id"], ti["map_index"]): ti["state"] for ti in self.tasks()}
 
+    def mismatches(self) -> Counter[str]:
+        """Return how many attempts Airflow failed because they were resumed too soon, by the task's name.
+
+        A busy scheduler sees that a task was deferred only after it was resumed. It takes that for a change
+        from outside, and writes "state mismatch" into the audit log.
+        """
+        where = {"dag_id": self.dag_id, "run_id": self.run_id, "event": "state mismatch"}
+        logs = self.api.collect("/eventLogs", "event_logs", **where)
+        return Counter(task_name(entry["task_id"], entry["map_index"]) for entry in logs)
+
     def task(self, task_id: str, map_index: int = UNMAPPED) -> RunTask:
         """Return a handle on one task instance."""
         return RunTask(self, task_id, map_index)
@@ -93,17 +104,6 @@ class RunTask:
         """Return how often the task was attempted, retries and clears included."""
         answer = self.run.api.request("GET", f"{self._path}/tries")
         return len(answer["task_instances"])
-
-    def mismatches(self) -> int:
-        """Return how many attempts the scheduler failed because it saw their deferral after their resumption.
-
-        It calls that a changed state ("state mismatch"), and it happens to any task on a busy scheduler.
-        """
-        where = {"dag_id": self.run.dag_id, "run_id": self.run.run_id, "task_id": self.task_id}
-        logs = self.run.api.collect(
-            "/eventLogs", "event_logs", event="state mismatch", map_index=self.map_index, **where
-        )
-        return len(logs)
 
     def wait(self, *states: str, timeout: float = 60) -> str:
         """Wait until the task is in one of ``states`` (by default: has ended) and return which."""

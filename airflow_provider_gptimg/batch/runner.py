@@ -55,7 +55,6 @@ class Runner:
         self._activity = Activity()
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[Item, ItemPlan]] = []
-        self._takes = 0
         self._broken: BaseException | None = None
 
     async def run(self) -> list[Waiting]:
@@ -132,9 +131,9 @@ class Runner:
                 self._plan.log.info("%s", self._plan.progress.line())
                 spoken = now
             if is_over:
-                progress = self._plan.progress
-                if progress.over < progress.total and not self._plan.failures.is_stopped:
-                    raise AssertionError(f"nobody works on {progress.total - progress.over} items")
+                left = self._plan.progress.total - self._plan.progress.over
+                if left > 0 and not self._plan.failures.is_stopped:
+                    raise AssertionError(f"{left} items were neither made nor failed. A retry makes them.")
                 return []
             waiting = self._maker.waiting.values()
             if waiting and self._plan.rules.may_leave and self._activity.is_idle_for(LINGER):
@@ -160,7 +159,8 @@ class Runner:
                         await self._start_all(fresh)
                         fresh = []
             await self._start_all(fresh)
-            while (self._later or self._takes) and not self._plan.failures.is_stopped:
+            # What is under way may leave an item for later: its picture in the cache is damaged.
+            while (self._later or self._tasks) and not self._plan.failures.is_stopped:
                 await self._start_later()
 
     async def _is_owned(self, item: Item, plan: ItemPlan, state: State | None) -> bool:
@@ -169,7 +169,6 @@ class Runner:
         if owned is None or self._plan.failures.is_stopped:
             return False
         if plan.step is Step.SUBMIT and (entry := owned.entry_of(item, plan)):
-            self._takes += 1
             await self._start(partial(self._take, item, plan, entry))
             return True
         if state is None and owned.maker_of(item, plan):
@@ -178,11 +177,8 @@ class Runner:
         return False
 
     async def _take(self, item: Item, plan: ItemPlan, entry: Entry) -> None:
-        try:
-            if not await self._maker.take(item, plan, entry):
-                self._later.append((item, plan))
-        finally:
-            self._takes -= 1
+        if not await self._maker.take(item, plan, entry):
+            self._later.append((item, plan))
 
     async def _start_later(self) -> None:
         """Start the items that waited for others, once all others are over."""

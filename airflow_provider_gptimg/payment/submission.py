@@ -246,8 +246,8 @@ class Reconciler:
 
     def _attached(self, found: Generation, ordinal: int, resubmits: int = 0) -> Submission:
         # What is known by an XCom alone is taken for the first one. The service may say that it is not.
-        later = range(ordinal + 1, MAX_ORDINALS + 1)
-        ordinal = next((n for n in later if self.business_id(n) == found.client_business_id), ordinal)
+        ordinals = range(ordinal, MAX_ORDINALS + 1)
+        ordinal = next((n for n in ordinals if self.business_id(n) == found.client_business_id), ordinal)
         self.note(
             f"Found generation {found.id} ({found.status}) of {self.business_id(ordinal)}: not paying again."
         )

@@ -21,7 +21,7 @@ from airflow.sdk import task_group
 from PIL import Image
 
 from airflow_provider_gptimg.compat.human_input import HAS_HUMAN_INPUT
-from dev.airflow_run import DagRun
+from dev.airflow_run import DagRun, task_name
 from dev.processes import wait_until
 
 PATIENCE = 300
@@ -181,9 +181,10 @@ def read(place: str) -> bytes:
 
 def test_no_log_has_a_warning_an_error_or_a_failed_wait(played):
     for run in (*played.runs.values(), *played.etl.values(), played.consumer):
+        mismatches = run.mismatches()
         for ti in run.tasks():
             task = run.task(ti["task_id"], ti["map_index"])
-            attempts = 1 + task.mismatches()
+            attempts = 1 + mismatches[task_name(ti["task_id"], ti["map_index"])]
             assert ti["try_number"] == attempts, f"{task}\n{task.log()}\n{run.describe()}"
             for event in task.log_events(attempts):
                 assert event.get("level", "info") in ("debug", "info"), (run.dag_id, event)

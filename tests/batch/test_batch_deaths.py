@@ -23,7 +23,7 @@ from tests.support.deaths import Death, Killed
 
 SEEDS = range(20)
 SEEDS_WITH_CLEARS = range(100, 116)
-SEEDS_WITH_CACHE, SEEDS_WITH_HARM = range(300, 308), range(400, 416)
+SEEDS_WITH_CACHE, SEEDS_WITH_HARM = range(300, 316), range(400, 416)
 MOST_DEATHS = 6
 
 
